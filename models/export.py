@@ -1,0 +1,238 @@
+"""The scoring graph: trained weights in, ``model.onnx`` out.
+
+The graph is written out node by node rather than traced, for two reasons. The three projections
+of an attention become one product, and attention, layer normalisation and GELU become
+onnxruntime's fused operators. And int8 is quantised **per token**: onnxruntime's own dynamic
+quantisation takes one activation scale per batch, so that a post's score moves with its company
+(by 0.01 in a logit, measured); with a scale per token the same text has the same score in any
+batch, and the rounding is finer. Weights have a scale per output column and 7 bits, because
+processors without VNNI add two 8-bit products in 16 bits and would saturate at 8.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from models.labels import HEADS
+from models.network import Network
+
+Array = npt.NDArray[Any]
+
+OPSET: Final = 17
+PRECISIONS: Final = ("int8", "weights8", "fp32")
+"""int8: products in 8 bits. weights8: stored in 8 bits, unpacked once at load, products in
+float32: as small a file, finer and slower. fp32: nothing rounded."""
+INT8_LIMIT: Final = 63
+"""Largest weight: 255 · 63 · 2 stays below 2^15, see above."""
+
+
+class _Graph:
+    def __init__(self, state: dict[str, Array], precision: str) -> None:
+        self.state = state
+        self.precision = precision
+        self.nodes: list[onnx.NodeProto] = []
+        self.weights: dict[str, onnx.TensorProto] = {}
+        self.counter = 0
+
+    def constant(self, name: str, value: Array) -> str:
+        if name not in self.weights:
+            self.weights[name] = numpy_helper.from_array(np.asarray(value, order="C"), name)
+        return name
+
+    def add(
+        self, op: str, *inputs: str, outputs: int = 1, domain: str = "", **attributes: Any
+    ) -> Any:
+        self.counter += 1
+        names = [f"{op}_{self.counter}_{i}" for i in range(outputs)]
+        self.nodes.append(
+            helper.make_node(op, list(inputs), names, name=names[0], domain=domain, **attributes)
+        )
+        return names[0] if outputs == 1 else names
+
+    def quantised_rows(self, x: str) -> tuple[str, str]:
+        """Quantise ``x`` (n × width) with one scale per row; return the bytes and the scales."""
+        largest = self.add("ReduceMax", self.add("Abs", x), axes=[1], keepdims=0)
+        largest = self.add("Max", largest, self.constant("tiny", np.array([1e-8], np.float32)))
+        scale = self.add("Mul", largest, self.constant("1/127", np.array([1 / 127], np.float32)))
+        zeros = self.add("ConstantOfShape", self.add("Shape", scale), value=_filled(128))
+        return self.add("QuantizeLinear", x, scale, zeros, axis=0), scale
+
+    def product(self, x: str, name: str, weight: Array, rows: tuple[str, str] | None = None) -> str:
+        """Multiply ``x`` (n × width) by ``weight`` (width × out)."""
+        if self.precision == "fp32":
+            return str(self.add("MatMul", x, self.constant(name, weight)))
+        if self.precision == "weights8":
+            return str(self.add("MatMul", x, self.unpacked(name, weight)))
+        quantised, scale = rows or self.quantised_rows(x)
+        columns = np.maximum(np.abs(weight).max(axis=0), 1e-8) / INT8_LIMIT
+        table = np.clip(np.rint(weight / columns), -INT8_LIMIT, INT8_LIMIT).astype(np.int8)
+        summed = self.add(
+            "MatMulInteger",
+            quantised,
+            self.constant(f"{name}.int8", table),
+            self.constant("128", np.array(128, np.uint8)),
+        )
+        as_float = self.add("Cast", summed, to=TensorProto.FLOAT)
+        by_row = self.add("Unsqueeze", scale, self.constant("axis1", np.array([1], np.int64)))
+        scales = self.constant(f"{name}.scale", columns.astype(np.float32))
+        return str(self.add("Mul", self.add("Mul", as_float, by_row), scales))
+
+    def unpacked(self, name: str, weight: Array) -> str:
+        """Store ``weight`` with 8 bits and a scale per column; it is unpacked at load."""
+        scale = np.maximum(np.abs(weight).max(axis=0), 1e-8) / 127
+        table = np.clip(np.rint(weight / scale), -127, 127).astype(np.int8)
+        # Cast and Mul of constants are folded once, when the session is made; a DequantizeLinear
+        # would be kept and run for every batch.
+        as_float = self.add("Cast", self.constant(f"{name}.int8", table), to=TensorProto.FLOAT)
+        return str(
+            self.add("Mul", as_float, self.constant(f"{name}.scale", scale.astype(np.float32)))
+        )
+
+    def linear(self, x: str, name: str, rows: tuple[str, str] | None = None) -> str:
+        """Apply the linear layer ``name`` (weight and bias) to ``x`` (n × width)."""
+        out = self.product(x, name, self.state[f"{name}.weight"].T, rows)
+        return str(self.add("Add", out, self.constant(f"{name}.bias", self.state[f"{name}.bias"])))
+
+    def table(self, name: str, ids: str) -> str:
+        """Look rows up in an embedding table; in int8 each row has its own scale."""
+        weight = self.state[name]
+        if self.precision == "fp32":
+            return str(self.add("Gather", self.constant(name, weight), ids))
+        scale = np.maximum(np.abs(weight).max(axis=1, keepdims=True), 1e-8) / 127
+        packed = np.clip(np.rint(weight / scale), -127, 127).astype(np.int8)
+        rows = self.add("Gather", self.constant(f"{name}.int8", packed), ids)
+        scales = self.add("Gather", self.constant(f"{name}.scale", scale.astype(np.float32)), ids)
+        return str(self.add("Mul", self.add("Cast", rows, to=TensorProto.FLOAT), scales))
+
+    def normalised(self, x: str, name: str, eps: float) -> str:
+        return str(
+            self.add(
+                "LayerNormalization",
+                x,
+                self.constant(f"{name}.weight", self.state[f"{name}.weight"]),
+                self.constant(f"{name}.bias", self.state[f"{name}.bias"]),
+                axis=-1,
+                epsilon=eps,
+            )
+        )
+
+
+def _filled(value: int) -> onnx.TensorProto:
+    return helper.make_tensor("value", TensorProto.UINT8, [1], [value])
+
+
+def export(network: Network, path: Path, precision: str) -> Path:
+    """Write the graph to ``path``: ``input_ids``, ``attention_mask`` (int64, batch × tokens) in,
+    ``logits`` (batch × ``LOGITS``) and ``embedding`` (batch × hidden, length 1) out, float32.
+    ``precision`` is one of ``PRECISIONS``.
+    """
+    config = network.encoder.config
+    state = {
+        name.removeprefix("encoder."): value.detach().cpu().numpy().astype(np.float32)
+        for name, value in network.state_dict().items()
+        if value.is_floating_point()
+    }
+    hidden, eps = int(config.hidden_size), max(float(config.layer_norm_eps), 1e-12)
+    g = _Graph(state, precision)
+    flat = g.constant("flat", np.array([-1, hidden], np.int64))
+
+    shape = g.add("Shape", "input_ids")
+    tokens = g.add("Gather", shape, g.constant("1", np.array(1, np.int64)), axis=0)
+    positions = g.add(
+        "Range",
+        g.constant("0", np.array(0, np.int64)),
+        tokens,
+        g.constant("1", np.array(1, np.int64)),
+    )
+    word = g.table("embeddings.word_embeddings.weight", "input_ids")
+    place = g.add(
+        "Gather",
+        g.constant(
+            "positions",
+            state["embeddings.position_embeddings.weight"]
+            + state["embeddings.token_type_embeddings.weight"][:1],
+        ),
+        positions,
+    )
+    x = g.add("Reshape", g.add("Add", word, place), flat)
+    x = g.normalised(x, "embeddings.LayerNorm", eps)
+
+    mask = g.add("Cast", "attention_mask", to=TensorProto.INT32)
+    batched = g.add("Concat", shape, g.constant("hidden", np.array([hidden], np.int64)), axis=0)
+    for layer in range(config.num_hidden_layers):
+        at = f"encoder.layer.{layer}."
+        parts = [f"{at}attention.self.{p}" for p in ("query", "key", "value")]
+        qkv_weight = np.concatenate([state[f"{p}.weight"].T for p in parts], axis=1)
+        qkv_bias = np.concatenate([state[f"{p}.bias"] for p in parts])
+        qkv = g.product(x, f"{at}qkv", qkv_weight)
+        split = g.add(
+            "Split",
+            qkv,
+            g.constant("thirds", np.array([hidden] * 3, np.int64)),
+            outputs=3,
+            axis=1,
+        )
+        attended = g.add(
+            "MultiHeadAttention",
+            *(g.add("Reshape", part, batched) for part in split),
+            g.constant(f"{at}qkv.bias", qkv_bias),
+            mask,
+            domain="com.microsoft",
+            num_heads=int(config.num_attention_heads),
+        )
+        out = g.linear(g.add("Reshape", attended, flat), f"{at}attention.output.dense")
+        x = g.normalised(g.add("Add", out, x), f"{at}attention.output.LayerNorm", eps)
+        inner = g.product(x, f"{at}intermediate.dense", state[f"{at}intermediate.dense.weight"].T)
+        bias = g.constant(f"{at}intermediate.bias", state[f"{at}intermediate.dense.bias"])
+        inner = g.add("BiasGelu", inner, bias, domain="com.microsoft")
+        out = g.linear(inner, f"{at}output.dense")
+        x = g.normalised(g.add("Add", out, x), f"{at}output.LayerNorm", eps)
+
+    last = g.add("Reshape", x, batched)
+    weight = g.add(
+        "Unsqueeze",
+        g.add("Cast", "attention_mask", to=TensorProto.FLOAT),
+        g.constant("axis2", np.array([2], np.int64)),
+    )
+    axis1 = g.constant("axis1", np.array([1], np.int64))
+    total = g.add("ReduceSum", g.add("Mul", last, weight), axis1, keepdims=0)
+    count = g.add("ReduceSum", weight, axis1, keepdims=0)
+    mean = g.add("Div", total, count)
+    first = g.add("Gather", last, g.constant("0", np.array(0, np.int64)), axis=1)
+    features = g.add("Concat", mean, first, axis=-1)
+    logits = []
+    exact = _Graph(state, "fp32")  # the heads are small: nothing is won by rounding them
+    exact.nodes, exact.weights, exact.counter = g.nodes, g.weights, g.counter
+    for name in HEADS:
+        head = exact.linear(features, f"heads.{name}.1")
+        head = exact.add("Gelu", head, domain="com.microsoft")
+        logits.append(exact.linear(head, f"heads.{name}.4"))
+    exact.nodes.append(helper.make_node("Concat", logits, ["logits"], axis=-1))
+    exact.nodes.append(helper.make_node("LpNormalization", [mean], ["embedding"], axis=-1, p=2))
+
+    model = helper.make_model(
+        helper.make_graph(
+            exact.nodes,
+            "lilin",
+            [
+                helper.make_tensor_value_info(n, TensorProto.INT64, ["batch", "tokens"])
+                for n in ("input_ids", "attention_mask")
+            ],
+            [
+                helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", None]),
+                helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", hidden]),
+            ],
+            list(g.weights.values()),
+        ),
+        opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid("com.microsoft", 1)],
+        ir_version=8,
+        producer_name="lilin",
+    )
+    onnx.save(model, str(path))
+    return path

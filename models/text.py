@@ -1,0 +1,108 @@
+"""The text as the model reads it: one normalisation for training and for scoring.
+
+What an author can change for free and what only betrays the source is taken away here: case,
+zero-width and look-alike characters, links, mentions, quotation marks, repeated signs. So two
+posts that differ in nothing else get the very same score.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Final
+
+import ftfy
+
+_LOOKALIKES: Final = str.maketrans(
+    # Cyrillic, Greek and phonetic letters that read as Latin ones (Unicode TR 39, confusables).
+    "аеорсухѕіјԁɡһкмнтвгпԛԝӏαεικνορτυχγηωıɩɑ",
+    "aeopcyxsijdghkmhtbrnqwlaeiknoptuxynwiia",
+)
+_INVISIBLE: Final = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    "\ufe00-\ufe0f\ufeff\U000e0000-\U000e007f\U000e0100-\U000e01ef]"
+)
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+# Every run is bounded, so that no post, however built, makes a pattern backtrack without end.
+_URL: Final = re.compile(
+    r"(?:https?://|www\.)\S+|\b(?:t\.co|bit\.ly|s\.id|wa\.me|t\.me|tinyurl\.com)/\S*"
+    r"|\b[a-z0-9][a-z0-9-]{0,62}(?:\.[a-z0-9-]{1,63}){0,4}"
+    r"\.(?:com|id|net|org|info|xyz|site|online|co|me|ly|my|top|vip|click)"
+    r"(?:/\S*|\b(?=\s|$))",
+    re.IGNORECASE,
+)
+_EMAIL: Final = re.compile(
+    r"<email>|(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}\.[\w.-]{1,190}\b", re.IGNORECASE
+)
+_MENTION: Final = re.compile(r"(?<![\w])@[\w.]*|\[(?:username|user)\]", re.IGNORECASE)
+_NUMBER: Final = re.compile(
+    r"<(?:telp|num|nik)>|(?<!\w)\+?\d(?:[\s().-]?\d){8,40}(?!\w)", re.IGNORECASE
+)
+_QUOTES: Final = re.compile("[\"'`´‘’‚‛“”„‟«»‹›＂＇*_~|\\[\\]{}\\\\^]+")
+_REPEATED_LETTER: Final = re.compile(r"([^\W\d])\1{2,}")
+_REPEATED_SIGN: Final = re.compile(r"([^\w\s])(?:\s*\1)+")
+_SPACED_LETTERS: Final = re.compile(r"(?<![^\W_])(?:[^\W\d_][\s.·-]){3,40}[^\W\d_](?![^\W_])")
+_LEET_WORD: Final = re.compile(
+    r"(?<![^\W_])[a-z]{1,40}(?:[013458]{1,5}[a-z]{1,40}){1,12}(?![^\W_])"
+)
+_LEET: Final = str.maketrans("013458", "oieasb")
+_SPACE_BEFORE: Final = re.compile(r" ([,.;:!?)])")
+_SPACE: Final = re.compile(r"\s+")
+
+
+def normalise(text: str) -> str:
+    """Return the text that the tokenizer gets; idempotent but for cosmetic spacing.
+
+    An empty result means that nothing but links, mentions and invisible signs was there.
+    """
+    if not text.isascii() or "&" in text or "\x1b" in text:  # else ftfy finds nothing to mend
+        text = ftfy.fix_text(text, _FTFY)
+        text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text))
+    text = _SPACE.sub(" ", _CONTROL.sub(" ", text))
+    text = _URL.sub(" ", text)
+    text = _EMAIL.sub(" email ", text)
+    text = _MENTION.sub(" ", text)
+    text = _NUMBER.sub(" 0 ", text)
+    text = _plain_script(text.lower())
+    text = _SPACE.sub(" ", _QUOTES.sub(" ", text))
+    text = _SPACED_LETTERS.sub(_join_letters, text)
+    text = _LEET_WORD.sub(_read_leet, text)
+    text = _REPEATED_LETTER.sub(r"\1", text)
+    text = _REPEATED_SIGN.sub(r"\1", text)
+    text = _SPACE_BEFORE.sub(r"\1", text)
+    return _SPACE.sub(" ", text).strip(" ,;:-.!?–—")
+
+
+_FTFY: Final = ftfy.TextFixerConfig(
+    unescape_html=True, uncurl_quotes=False, fix_latin_ligatures=False, explain=False
+)
+_WORD_WITH_FOREIGN: Final = re.compile(
+    r"(?<!\w)\w{0,64}[\u0370-\u03ff\u0400-\u052f\u0250-\u02af]\w{0,64}"
+)
+
+
+def _plain_script(text: str) -> str:
+    """Fold look-alikes in words that mix scripts, or are look-alikes from end to end.
+
+    A word truly in another script keeps a letter that has no Latin twin and stays as it is.
+    """
+
+    def fold(match: re.Match[str]) -> str:
+        folded = match[0].translate(_LOOKALIKES)
+        return folded if folded.isascii() else match[0]
+
+    text = _WORD_WITH_FOREIGN.sub(fold, text)
+    if text.isascii():
+        return text
+    # Accents carry no meaning in Indonesian spelling, but they do hide words.
+    parts = unicodedata.normalize("NFD", text)
+    return unicodedata.normalize("NFC", re.sub("(?<=[a-z])[\u0300-\u036f]+", "", parts))
+
+
+def _join_letters(match: re.Match[str]) -> str:
+    return re.sub(r"[\s.·-]", "", match[0])
+
+
+def _read_leet(match: re.Match[str]) -> str:
+    word = match[0]
+    return word.translate(_LEET) if sum(c.isalpha() for c in word) >= 3 else word

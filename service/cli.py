@@ -1,0 +1,142 @@
+"""The ``lilin`` command: a thin layer over the library.
+
+Nothing heavy is imported before it is needed, so that ``lilin --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from models.errors import LilinError
+from service import model_commands
+
+app = typer.Typer(
+    name="lilin",
+    help="Scores Indonesian posts for hoax, disinformation and malinformation.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # rich help would cost a tenth of a second
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def score(
+    feed: Annotated[
+        str,
+        typer.Argument(
+            metavar="INPUT",
+            help="CSV, JSONL, Parquet, Telegram result.json or WhatsApp chat .txt, also .gz and "
+            ".zst; - for stdin.",
+        ),
+    ],
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help="Where to write; the name's ending says the format (.csv .tsv .jsonl .parquet, "
+            "also .gz .zst); - for stdout. Default: <INPUT>.scored.<ending> beside INPUT.",
+        ),
+    ] = None,
+    text_column: Annotated[
+        str | None, typer.Option(help="The column with the text, if it is not found by itself.")
+    ] = None,
+    format: Annotated[  # noqa: A002
+        str | None,
+        typer.Option(help="csv, jsonl, json (Telegram too), parquet or whatsapp; else found."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run that was stopped or killed.")
+    ] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Replace the output, and drop an unfinished run of it."),
+    ] = False,
+    raw: Annotated[
+        bool,
+        typer.Option(
+            "--raw",
+            help="Write CSV cells exactly as they came. Without it, ' is put before cells that a "
+            "spreadsheet would run as a formula (= + - @ first; plain numbers are left alone).",
+        ),
+    ] = False,
+    rejects: Annotated[
+        Path | None,
+        typer.Option(help="With output on stdout: where rows that cannot be scored go."),
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="The folder of the model; default: the one that ships.")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads of the model; default: all.")
+    ] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.")
+    ] = False,
+) -> None:
+    """Score a feed: the same rows come out with seven lilin_ columns.
+
+    Rows that cannot be scored go to OUTPUT.rejects.csv with the reason. The exit code is 0 when
+    posts were scored, 2 when the feed or the output is at fault, 130 after Ctrl-C.
+    """
+    from pipeline.chunks import PostScorer
+    from pipeline.request import ScoreRequest
+    from pipeline.scoring import score_feed
+
+    def load() -> PostScorer:
+        from models.scorer import Scorer
+
+        return Scorer.load(model, threads=threads)
+
+    request = ScoreRequest(
+        input=None if feed == "-" else Path(feed),
+        output=None if output in (None, "-") else Path(str(output)),
+        to_stdout=output == "-",
+        text_column=text_column,
+        format=format,
+        rejects=rejects,
+        resume=resume,
+        overwrite=overwrite,
+        safe_cells=not raw,
+        quiet=quiet,
+    )
+    # A stream that the caller closed (<&-) is None.
+    stdin, stdout = getattr(sys.stdin, "buffer", None), getattr(sys.stdout, "buffer", None)
+    score_feed(request, load, stderr=sys.stderr, stdin=stdin, stdout=stdout)
+
+
+@app.command()
+def version() -> None:
+    """Print the version of Lilin."""
+    from importlib.metadata import version as installed_version
+
+    typer.echo(installed_version("lilin"))
+
+
+app.add_typer(model_commands.corpus_app, name="corpus")
+app.add_typer(model_commands.base_app, name="base")
+app.command()(model_commands.train)
+app.command()(model_commands.evaluate)
+app.command()(model_commands.bench)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; what the user can put right is one line on stderr and exit code 2.
+
+    Typer itself ends quietly, with 1, when the reader of our output has gone (``| head``).
+    """
+    try:
+        app(args=None if arguments is None else list(arguments), prog_name="lilin")
+    except LilinError as error:
+        sys.stderr.write(f"lilin: {error}\n")
+        raise SystemExit(getattr(error, "exit_code", 2)) from None
+
+
+if __name__ == "__main__":
+    main()
