@@ -52,8 +52,9 @@ def build_release(
 ) -> dict[str, Any]:
     """Write a release from the checkpoint ``best`` to ``out`` and return what the gate measured.
 
-    ``precisions`` are tried in order until one passes the gate (see ``GATE``). Calibration and thresholds come
-    from that graph's logits on the validation part: they belong to the graph that ships.
+    ``precisions`` are tried in order until one passes the gate (see ``GATE``). Calibration and
+    thresholds come from that graph's logits on the validation part: they belong to the graph
+    that ships.
 
     Raises:
         TrainingError: there is no validation part.

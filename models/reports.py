@@ -66,9 +66,14 @@ def evaluation_report(e: Evaluation) -> str:
         "intervals, 1,000 resamples of the rows. The score judges style, technique and likeness to "
         "known falsehoods; it does not know whether a claim is true.",
         "",
-        "The rivals are fitted on the same training part: TF-IDF (words 1–2, characters 2–5) with "
-        "logistic regression, and the pretrained base without fine-tuning (the 15 nearest of 3,000 "
-        "training texts).",
+        "The rival is fitted on the same training part: TF-IDF (words 1–2, characters 2–5) with "
+        "logistic regression"
+        + (
+            ", and the pretrained base without fine-tuning (the 15 nearest of 3,000 training texts)."
+            if any("base" in row.systems for row in e.rows)
+            else ". (The base without fine-tuning and the network before rounding were not measured "
+            "in this run; validation compares the network with what ships.)"
+        ),
         "",
         "## The figures that count",
         "",
