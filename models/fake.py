@@ -11,11 +11,15 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
+
 from models.labels import HOAX_TECHNIQUES, TECHNIQUES, TONES
 from models.scorer import Score, Thresholds
 
 _FALSE_WORDS: Final = ("viralkan", "sebarkan", "terbongkar", "undian", "chip", "konspirasi")
 _HATE_WORDS: Final = ("usir", "bakar", "musnahkan", "kafir", "antek")
+_WIDTH: Final = 384
 _FLAGGED_RISK: Final = 0.5
 
 
@@ -31,6 +35,18 @@ class FakeScorer:
     def score(self, texts: Sequence[str]) -> list[Score]:
         """Return the scores of the texts, in their order."""
         return [_score(text.strip()) for text in texts]
+
+    def score_and_embed(self, texts: Sequence[str]) -> list[tuple[Score, npt.NDArray[np.float32]]]:
+        """Return ``(score, embedding)`` per text; texts that share words have near embeddings."""
+        return [(_score(text.strip()), _embedding(text)) for text in texts]
+
+
+def _embedding(text: str) -> npt.NDArray[np.float32]:
+    vector = np.zeros(_WIDTH, np.float32)
+    for word in re.findall(r"\w+", text.lower()):
+        vector[int.from_bytes(blake2b(word.encode(), digest_size=4).digest()) % _WIDTH] += 1
+    length = float(np.linalg.norm(vector))
+    return vector / length if length else vector[:0]
 
 
 def _score(text: str) -> Score:

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from models.errors import LilinError
-from service import model_commands
+from service import desk_commands, model_commands
 
 app = typer.Typer(
     name="lilin",
@@ -124,6 +124,12 @@ app.add_typer(model_commands.base_app, name="base")
 app.command()(model_commands.train)
 app.command()(model_commands.evaluate)
 app.command()(model_commands.bench)
+app.command()(desk_commands.serve)
+app.command()(desk_commands.migrate)
+app.add_typer(desk_commands.user_app, name="user")
+app.add_typer(desk_commands.key_app, name="key")
+app.add_typer(desk_commands.audit_app, name="audit")
+app.add_typer(desk_commands.config_app, name="config")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

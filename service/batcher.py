@@ -1,0 +1,172 @@
+"""One scorer for everyone: requests wait in line and are scored together.
+
+A single thread takes from the line what fits one round and gives it to the scorer, which spreads
+it over the cores. Idle, a post is scored at once; under load, posts share rounds, which is what
+makes a full service quick. Posts of people go before bulk work, and a round of bulk work is
+short, so that a person never waits long behind a feed.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from models.scorer import Floats, Score
+from service.errors import Busy, Stopping
+
+Result = tuple[Score, Floats]
+
+ROUND_CHARS: Final = 12_000
+"""Characters of one round: some 3,000 tokens, a fraction of a second."""
+BULK_ROUND_CHARS: Final = 4_000
+WAITING_CHARS: Final = 400_000
+"""Characters that may wait; beyond, the desk says "busy" rather than let callers time out."""
+CHARS_PER_POST: Final = 40
+"""What a post costs besides its characters."""
+
+
+class Scores(Protocol):
+    """What the batcher needs of a scorer."""
+
+    version: str
+
+    def score_and_embed(self, texts: Sequence[str]) -> Sequence[Result]:
+        """Return a score and an embedding per text."""
+
+
+@dataclass(slots=True, eq=False)
+class _Request:
+    texts: Sequence[str]
+    cost: int
+    future: Future[list[Result]]
+    done: list[Result]
+
+
+class Batcher:
+    """A bounded line before a scorer; safe to call from any thread."""
+
+    def __init__(self, scorer: Scores, *, waiting_chars: int = WAITING_CHARS) -> None:
+        self.version = scorer.version
+        self._scorer = scorer
+        self._limit = waiting_chars
+        self._lines: tuple[deque[_Request], deque[_Request]] = (deque(), deque())
+        self._waiting = 0
+        self._chars_per_second = 5_000.0
+        self._open = True
+        self._change = threading.Condition()
+        self._thread = threading.Thread(target=self._work, name="batcher", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """How many characters wait or are being scored."""
+        return self._waiting
+
+    def submit(self, texts: Sequence[str], *, bulk: bool = False) -> Future[list[Result]]:
+        """Put texts in line and return the future of their results, in their order.
+
+        Raises:
+            Busy: the line is full.
+            Stopping: the service is stopping.
+        """
+        cost = sum(len(text) + CHARS_PER_POST for text in texts)
+        request = _Request(texts, cost, Future(), [])
+        if not texts:
+            request.future.set_result([])
+            return request.future
+        with self._change:
+            if not self._open:
+                raise Stopping("the service is stopping")
+            # One request larger than the whole line is taken when nothing else waits.
+            if self._waiting and self._waiting + cost > self._limit:
+                raise Busy(max(1, round(self._waiting / self._chars_per_second)))
+            self._waiting += cost
+            self._lines[bulk].append(request)
+            self._change.notify()
+        return request.future
+
+    def score_and_embed(self, texts: Sequence[str], *, bulk: bool = False) -> list[Result]:
+        """Score texts and wait for them; see ``submit``."""
+        return self.submit(texts, bulk=bulk).result()
+
+    def close(self) -> None:
+        """Take nothing more, finish what was taken, and return."""
+        with self._change:
+            self._open = False
+            self._change.notify()
+        self._thread.join()
+
+    # --- the one thread -------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while True:
+            with self._change:
+                while self._open and not any(self._lines):
+                    self._change.wait()
+                if not any(self._lines):
+                    return
+                parts = self._next_round()
+            self._score(parts)
+
+    def _next_round(self) -> list[tuple[_Request, Sequence[str]]]:
+        """Take texts off the lines up to a round's size; people first, bulk if nobody waits."""
+        line, room = (
+            (self._lines[False], ROUND_CHARS)
+            if self._lines[False]
+            else (self._lines[True], BULK_ROUND_CHARS)
+        )
+        parts: list[tuple[_Request, Sequence[str]]] = []
+        while line and room > 0:
+            request = line[0]
+            if request.future.cancelled():  # its caller went away
+                self._waiting -= request.cost
+                line.popleft()
+                continue
+            start = end = len(request.done) + sum(len(t) for r, t in parts if r is request)
+            while end < len(request.texts) and (room > 0 or end == start):
+                room -= len(request.texts[end]) + CHARS_PER_POST
+                end += 1
+            parts.append((request, request.texts[start:end]))
+            if end == len(request.texts):
+                line.popleft()
+        return parts
+
+    def _score(self, parts: Sequence[tuple[_Request, Sequence[str]]]) -> None:
+        texts = [text for _, part in parts for text in part]
+        started = time.perf_counter()
+        try:
+            results = list(self._scorer.score_and_embed(texts))
+        except Exception as error:  # noqa: BLE001 - whatever it was, its callers must hear of it
+            self._fail([request for request, _ in parts], error)
+            return
+        chars = sum(len(text) + CHARS_PER_POST for text in texts)
+        pace = chars / max(time.perf_counter() - started, 1e-6)
+        self._chars_per_second = 0.8 * self._chars_per_second + 0.2 * pace
+        at = 0
+        finished: list[_Request] = []
+        for request, part in parts:
+            request.done.extend(results[at : at + len(part)])
+            at += len(part)
+            if len(request.done) == len(request.texts):
+                finished.append(request)
+        with self._change:
+            self._waiting -= sum(r.cost for r in finished)
+        for request in finished:
+            if request.future.set_running_or_notify_cancel():
+                request.future.set_result(request.done)
+
+    def _fail(self, requests: Sequence[_Request], error: Exception) -> None:
+        with self._change:
+            for request in requests:
+                for line in self._lines:
+                    if request in line:
+                        line.remove(request)
+                self._waiting -= request.cost
+        for request in requests:
+            if request.future.set_running_or_notify_cancel():
+                request.future.set_exception(error)

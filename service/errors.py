@@ -1,0 +1,96 @@
+"""What can go wrong at the desk, each with a message for the person who meets it.
+
+``status`` is the HTTP status of the answer, ``retry_after`` the seconds after which to try again.
+"""
+
+from __future__ import annotations
+
+from models.errors import LilinError
+
+
+class DeskError(LilinError):
+    """Base of the desk's errors."""
+
+    retry_after: int | None = None
+
+
+class DatabaseUnavailable(DeskError):
+    """The database is locked, gone, or none that Lilin runs on."""
+
+    status = 503
+    code = "database"
+    retry_after = 2
+
+
+class Busy(DeskError):
+    """Too much is waiting to be scored."""
+
+    status = 429
+    code = "busy"
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(f"too much is waiting to be scored; try again in {retry_after} s")
+        self.retry_after = retry_after
+
+
+class Stopping(DeskError):
+    """The service is stopping and takes nothing more."""
+
+    status = 503
+    code = "stopping"
+    retry_after = 5
+
+
+class AuditBroken(DeskError):
+    """The audit trail is not what was written."""
+
+    code = "audit"
+
+
+class NotSignedIn(DeskError):
+    """There is no valid key or session with the request."""
+
+    status = 401
+    code = "not-signed-in"
+
+
+class NotAllowed(DeskError):
+    """The person or the key may not do this."""
+
+    status = 403
+    code = "not-allowed"
+
+
+class NotFound(DeskError):
+    """There is no such item, post or account."""
+
+    status = 404
+    code = "not-found"
+
+
+class Taken(DeskError):
+    """Someone else is working on the item, or it is decided."""
+
+    status = 409
+    code = "taken"
+
+
+class NotYours(DeskError):
+    """The step needs a claim that the person has not."""
+
+    status = 409
+    code = "not-yours"
+
+
+class NothingToUndo(DeskError):
+    """The person has no verdict that can be taken back."""
+
+    status = 409
+    code = "nothing-to-undo"
+
+
+class UsedOtherwise(DeskError):
+    """An ``Idempotency-Key`` came again with another request."""
+
+    status = 422
+    code = "key-used-otherwise"

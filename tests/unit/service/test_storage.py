@@ -1,0 +1,111 @@
+"""Migrations, transactions and the audit trail, on both databases."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect, text
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.orm import Session
+
+from service import audit
+from service.database import Database
+from service.errors import AuditBroken, DatabaseUnavailable, NotFound
+from service.migrations import migrate
+from service.tables import AuditHead, AuditRow, Table
+
+
+def write_rows(database: Database, count: int, actor: str = "ani") -> None:
+    for i in range(count):
+        with database.write() as session:
+            audit.record(session, actor=actor, action="test", subject=f"item:{i}", number=i)
+
+
+def write_and_fail(session: Session) -> None:
+    audit.record(session, actor="ani", action="test", subject="x")
+    raise NotFound("half way")
+
+
+def test_migrations_make_the_tables_of_the_code_and_take_them_away(
+    empty_database: Database,
+) -> None:
+    migrate(empty_database)
+    with empty_database.engine.connect() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), Table.metadata)
+    assert differences == []
+    migrate(empty_database, "base")
+    assert set(inspect(empty_database.engine).get_table_names()) <= {"alembic_version"}
+    migrate(empty_database)
+    write_rows(empty_database, 1)
+
+
+def test_a_failed_transaction_leaves_no_trace(database: Database) -> None:
+    with pytest.raises(NotFound), database.write() as session:
+        write_and_fail(session)
+    with database.read() as session:
+        assert audit.verify(session).rows == 0
+
+
+def test_many_writers_make_one_unbroken_trail(database: Database) -> None:
+    writers = [threading.Thread(target=write_rows, args=(database, 15, f"w{i}")) for i in range(6)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    with database.read() as session:
+        assert audit.verify(session).rows == 90
+
+
+def test_the_trail_refuses_changes(database: Database) -> None:
+    write_rows(database, 3)
+    for statement in ("UPDATE audit SET actor = 'x' WHERE id = 2", "DELETE FROM audit"):
+        with pytest.raises(DatabaseError, match="append-only"), database.write() as session:
+            session.execute(text(statement))
+
+
+@pytest.mark.parametrize(
+    ("tamper", "said"),
+    [
+        ("UPDATE audit SET actor = 'x' WHERE id = 2", "row 2"),
+        ("DELETE FROM audit WHERE id = 2", "row 2 .* missing"),
+        ("DELETE FROM audit WHERE id = 3", "cut off"),
+    ],
+)
+def test_whoever_gets_round_the_refusal_is_found_out(
+    database: Database, tamper: str, said: str
+) -> None:
+    write_rows(database, 3)
+    triggers = (
+        ["DROP TRIGGER audit_no_update", "DROP TRIGGER audit_no_delete"]
+        if database.is_sqlite
+        else ["DROP TRIGGER audit_no_change ON audit"]
+    )
+    with database.write() as session:
+        for statement in (*triggers, tamper):
+            session.execute(text(statement))
+    with database.read() as session, pytest.raises(AuditBroken, match=said):
+        audit.verify(session)
+
+
+def test_the_head_of_the_trail_is_the_hash_of_its_last_row(database: Database) -> None:
+    write_rows(database, 2)
+    with database.read() as session:
+        head, last = session.get(AuditHead, 1), session.get(AuditRow, 2)
+        assert head is not None
+        assert last is not None
+        assert audit.verify(session).head == head.hash == last.hash
+
+
+@pytest.mark.parametrize("url", ["mysql://x/y", "not a url", ""])
+def test_a_database_that_lilin_does_not_run_on_is_refused(url: str) -> None:
+    with pytest.raises(DatabaseUnavailable):
+        Database(url)
+
+
+def test_a_database_that_is_gone_is_said_plainly() -> None:
+    gone = Database("postgresql://lilin@/desk?host=/nonexistent")
+    with pytest.raises(DatabaseUnavailable, match="try again"), gone.read() as session:
+        session.execute(text("SELECT 1"))
