@@ -363,7 +363,7 @@ def _calibration(out: Evaluation, test: Sequence[Example], risk: Floats, scorer:
     weights = mix_weights(test)
     used = weights > 0
     truth, risk, weights = keepable(test)[used].astype(float), risk[used], weights[used]
-    value, low, high = interval(weighted_calibration_error, truth, risk, weights, resamples=300)
+    value, low, high = interval(weighted_calibration_error, truth, risk, weights)
     out.calibration_error = Measured(value=value, low=low, high=high)
     edges = [0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.01]
     for low, high in itertools.pairwise(edges):

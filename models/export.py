@@ -5,12 +5,14 @@ of an attention become one product, and attention, layer normalisation and GELU 
 onnxruntime's fused operators. And int8 is quantised **per token**: onnxruntime's own dynamic
 quantisation takes one activation scale per batch, so that a post's score moves with its company
 (by 0.01 in a logit, measured); with a scale per token the same text has the same score in any
-batch, and the rounding is finer. Weights have a scale per output column and 7 bits, because
-processors without VNNI add two 8-bit products in 16 bits and would saturate at 8.
+batch, and the rounding is finer. Weights have a scale per output column. (Processors without VNNI
+add two 8-bit products in 16 bits and would saturate; the scorer asks onnxruntime for its exact way
+there.)
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +23,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from models.labels import HEADS
 from models.network import Network
+from models.train import predict
 
 Array = npt.NDArray[Any]
 
@@ -28,14 +31,15 @@ OPSET: Final = 17
 PRECISIONS: Final = ("int8", "weights8", "fp32")
 """int8: products in 8 bits. weights8: stored in 8 bits, unpacked once at load, products in
 float32: as small a file, finer and slower. fp32: nothing rounded."""
-INT8_LIMIT: Final = 63
-"""Largest weight: 255 · 63 · 2 stays below 2^15, see above."""
 
 
 class _Graph:
-    def __init__(self, state: dict[str, Array], precision: str) -> None:
+    def __init__(
+        self, state: dict[str, Array], precision: str, peaks: Mapping[str, Array] | None = None
+    ) -> None:
         self.state = state
         self.precision = precision
+        self.peaks = peaks or {}
         self.nodes: list[onnx.NodeProto] = []
         self.weights: dict[str, onnx.TensorProto] = {}
         self.counter = 0
@@ -55,33 +59,54 @@ class _Graph:
         )
         return names[0] if outputs == 1 else names
 
-    def quantised_rows(self, x: str) -> tuple[str, str]:
+    def quantised_rows(self, x: str, *, signed: bool) -> tuple[str, str]:
         """Quantise ``x`` (n × width) with one scale per row; return the bytes and the scales."""
-        largest = self.add("ReduceMax", self.add("Abs", x), axes=[1], keepdims=0)
+        largest = self.add("ReduceMax", self.add("Abs", x) if signed else x, axes=[1], keepdims=0)
         largest = self.add("Max", largest, self.constant("tiny", np.array([1e-8], np.float32)))
-        scale = self.add("Mul", largest, self.constant("1/127", np.array([1 / 127], np.float32)))
-        zeros = self.add("ConstantOfShape", self.add("Shape", scale), value=_filled(128))
+        steps = 127 if signed else 255
+        step = self.constant(f"1/{steps}", np.array([1 / steps], np.float32))
+        scale = self.add("Mul", largest, step)
+        zero = _filled(128 if signed else 0)
+        zeros = self.add("ConstantOfShape", self.add("Shape", scale), value=zero)
         return self.add("QuantizeLinear", x, scale, zeros, axis=0), scale
 
-    def product(self, x: str, name: str, weight: Array, rows: tuple[str, str] | None = None) -> str:
-        """Multiply ``x`` (n × width) by ``weight`` (width × out)."""
+    def product(self, x: str, name: str, weight: Array, *, floor: float | None = None) -> str:
+        """Multiply ``x`` (n × width) by ``weight`` (width × out).
+
+        ``floor`` is a value below which ``x`` never falls, where there is one: all 8 bits then
+        serve what lies above it.
+        """
         if self.precision == "fp32":
             return str(self.add("MatMul", x, self.constant(name, weight)))
         if self.precision == "weights8":
             return str(self.add("MatMul", x, self.unpacked(name, weight)))
-        quantised, scale = rows or self.quantised_rows(x)
-        columns = np.maximum(np.abs(weight).max(axis=0), 1e-8) / INT8_LIMIT
-        table = np.clip(np.rint(weight / columns), -INT8_LIMIT, INT8_LIMIT).astype(np.int8)
+        if floor is not None:
+            x = self.add("Sub", x, self.constant(f"{name}.floor", np.array([floor], np.float32)))
+        shift = weight.sum(axis=0) * (floor or 0.0)
+        if name in self.peaks:
+            # A few channels of the activations are far larger than the others and would take all
+            # steps of the scale: part of their size moves into the weights (Xiao et al., 2023).
+            size = np.maximum(self.peaks[name] - (floor or 0.0), 1e-5)
+            even = np.sqrt(size / np.maximum(np.abs(weight).max(axis=1), 1e-5))
+            even = (even / np.exp(np.log(even).mean())).astype(np.float32)
+            x = self.add("Mul", x, self.constant(f"{name}.even", 1.0 / even))
+            weight = weight * even[:, None]
+        quantised, scale = self.quantised_rows(x, signed=floor is None)
+        columns = np.maximum(np.abs(weight).max(axis=0), 1e-8) / 127
+        table = np.clip(np.rint(weight / columns), -127, 127).astype(np.int8)
         summed = self.add(
             "MatMulInteger",
             quantised,
             self.constant(f"{name}.int8", table),
-            self.constant("128", np.array(128, np.uint8)),
+            self.constant(f"zero{floor is None}", np.array(128 if floor is None else 0, np.uint8)),
         )
         as_float = self.add("Cast", summed, to=TensorProto.FLOAT)
         by_row = self.add("Unsqueeze", scale, self.constant("axis1", np.array([1], np.int64)))
         scales = self.constant(f"{name}.scale", columns.astype(np.float32))
-        return str(self.add("Mul", self.add("Mul", as_float, by_row), scales))
+        out = self.add("Mul", self.add("Mul", as_float, by_row), scales)
+        if floor is not None:
+            out = self.add("Add", out, self.constant(f"{name}.shift", shift.astype(np.float32)))
+        return str(out)
 
     def unpacked(self, name: str, weight: Array) -> str:
         """Store ``weight`` with 8 bits and a scale per column; it is unpacked at load."""
@@ -94,9 +119,9 @@ class _Graph:
             self.add("Mul", as_float, self.constant(f"{name}.scale", scale.astype(np.float32)))
         )
 
-    def linear(self, x: str, name: str, rows: tuple[str, str] | None = None) -> str:
+    def linear(self, x: str, name: str, *, floor: float | None = None) -> str:
         """Apply the linear layer ``name`` (weight and bias) to ``x`` (n × width)."""
-        out = self.product(x, name, self.state[f"{name}.weight"].T, rows)
+        out = self.product(x, name, self.state[f"{name}.weight"].T, floor=floor)
         return str(self.add("Add", out, self.constant(f"{name}.bias", self.state[f"{name}.bias"])))
 
     def table(self, name: str, ids: str) -> str:
@@ -127,10 +152,46 @@ def _filled(value: int) -> onnx.TensorProto:
     return helper.make_tensor("value", TensorProto.UINT8, [1], [value])
 
 
-def export(network: Network, path: Path, precision: str) -> Path:
+GELU_FLOOR: Final = -0.17
+"""The lowest value of GELU, rounded down."""
+
+
+def activation_peaks(network: Network, tokenizer: Any, texts: Sequence[str]) -> dict[str, Array]:
+    """Return, per product of the graph, the largest size of each input channel over ``texts``."""
+    import torch
+
+    inputs = {"attention.self.query": "qkv"}
+    inputs |= {n: n for n in ("attention.output.dense", "intermediate.dense", "output.dense")}
+    peaks: dict[str, Array] = {}
+
+    def watch(name: str) -> Any:
+        def hook(_module: Any, arguments: tuple[torch.Tensor, ...]) -> None:
+            seen = arguments[0].detach().flatten(0, -2).abs().amax(0).cpu().numpy()
+            peaks[name] = np.maximum(peaks.get(name, 0.0), seen)
+
+        return hook
+
+    handles = [
+        network.get_submodule(f"encoder.encoder.layer.{i}.{module}").register_forward_pre_hook(
+            watch(f"encoder.layer.{i}.{product}")
+        )
+        for i in range(int(network.encoder.config.num_hidden_layers))
+        for module, product in inputs.items()
+    ]
+    try:
+        predict(network, tokenizer, texts)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return peaks
+
+
+def export(
+    network: Network, path: Path, precision: str, peaks: Mapping[str, Array] | None = None
+) -> Path:
     """Write the graph to ``path``: ``input_ids``, ``attention_mask`` (int64, batch × tokens) in,
     ``logits`` (batch × ``LOGITS``) and ``embedding`` (batch × hidden, length 1) out, float32.
-    ``precision`` is one of ``PRECISIONS``.
+    ``precision`` is one of ``PRECISIONS``; ``peaks`` (see ``activation_peaks``) makes int8 finer.
     """
     config = network.encoder.config
     state = {
@@ -139,7 +200,7 @@ def export(network: Network, path: Path, precision: str) -> Path:
         if value.is_floating_point()
     }
     hidden, eps = int(config.hidden_size), max(float(config.layer_norm_eps), 1e-12)
-    g = _Graph(state, precision)
+    g = _Graph(state, precision, peaks)
     flat = g.constant("flat", np.array([-1, hidden], np.int64))
 
     shape = g.add("Shape", "input_ids")
@@ -191,7 +252,7 @@ def export(network: Network, path: Path, precision: str) -> Path:
         inner = g.product(x, f"{at}intermediate.dense", state[f"{at}intermediate.dense.weight"].T)
         bias = g.constant(f"{at}intermediate.bias", state[f"{at}intermediate.dense.bias"])
         inner = g.add("BiasGelu", inner, bias, domain="com.microsoft")
-        out = g.linear(inner, f"{at}output.dense")
+        out = g.linear(inner, f"{at}output.dense", floor=GELU_FLOOR)
         x = g.normalised(g.add("Add", out, x), f"{at}output.LayerNorm", eps)
 
     last = g.add("Reshape", x, batched)

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
+from scipy.stats import rankdata
+from sklearn.metrics import average_precision_score, f1_score
 
 from models.probabilities import heads_to_probabilities
 
@@ -31,13 +32,11 @@ def validation_figures(logits: Floats, rows: Mapping[str, Any]) -> dict[str, flo
     figures: dict[str, float] = {}
     known = ~np.isnan(false)
     if len(set(false[known])) == 2:
-        figures["false_auc"] = float(roc_auc_score(false[known], p.false[known]))
+        figures["false_auc"] = roc_auc(false[known], p.false[known])
         figures["false_recall_at_5"] = recall_at(false[known] == 1, p.false[known], 0.05)
     known = ~np.isnan(hate)
     if len(set(hate[known])) == 2:
-        figures["malinformation_ap"] = float(
-            average_precision_score(hate[known], p.malinformation[known])
-        )
+        figures["malinformation_ap"] = average_precision(hate[known], p.malinformation[known])
     known = technique >= 0
     if known.any():
         figures["technique_f1"] = macro_f1(technique[known], p.technique[known].argmax(-1))
@@ -120,14 +119,20 @@ def both_classes(truth: npt.ArrayLike) -> bool:
 
 
 def roc_auc(truth: npt.ArrayLike, score: npt.ArrayLike) -> float:
-    """Return the area under the ROC curve.
+    """Return the area under the ROC curve: the share of pairs in the right order (Mann & Whitney).
+
+    By ranks, ten times as fast as scikit-learn's, whose figure it is: a bootstrap asks often.
 
     Raises:
         ValueError: there is only one class.
     """
     if not both_classes(truth):
         raise ValueError("one class only")
-    return float(roc_auc_score(truth, score))
+    positive = np.asarray(truth, dtype=bool)
+    ranks = rankdata(score)
+    first = int(positive.sum())
+    above = float(ranks[positive].sum()) - first * (first + 1) / 2
+    return above / (first * (len(positive) - first))
 
 
 def average_precision(truth: npt.ArrayLike, score: npt.ArrayLike) -> float:

@@ -17,7 +17,7 @@ TITLES = {
     "TF-IDF": "TF-IDF + logistic regression",
     "base": "base, not fine-tuned (15 nearest)",
     "fp32": "Lilin, fp32",
-    "shipped": "**Lilin as shipped, 8-bit weights**",
+    "shipped": "**Lilin as shipped, int8**",
 }
 
 

@@ -113,6 +113,8 @@ class Scorer:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Without VNNI, 8-bit products are added in 16 bits and may saturate: take the exact way.
+        options.add_session_config_entry("session.x64quantprecision", "1")
         self._session = onnxruntime.InferenceSession(
             str(release.model), options, providers=["CPUExecutionProvider"]
         )

@@ -47,6 +47,12 @@ _LEET_WORD: Final = re.compile(
 )
 _LEET: Final = str.maketrans("013458", "oieasb")
 _SPACE_BEFORE: Final = re.compile(r" ([,.;:!?)])")
+_ESCAPED_AGAIN: Final = re.compile(r"&(?:(?:amp|#0{0,9}38|#x0{0,9}26);)+", re.IGNORECASE)
+_MARK: Final = (
+    "[\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u0610-\u061a\u064b-\u065f"
+    "\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
+)
+_MARKS: Final = re.compile(f"({_MARK}{{8}}){_MARK}+")
 _SPACE: Final = re.compile(r"\s+")
 
 
@@ -56,6 +62,9 @@ def normalise(text: str) -> str:
     An empty result means that nothing but links, mentions and invisible signs was there.
     """
     if not text.isascii() or "&" in text or "\x1b" in text:  # else ftfy finds nothing to mend
+        # Without these two, each level of "&amp;amp;…" is a pass, and sorting a tower of accents
+        # takes the square of its height.
+        text = _MARKS.sub(r"\1", _ESCAPED_AGAIN.sub("&", text))
         text = ftfy.fix_text(text, _FTFY)
         text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text))
     text = _SPACE.sub(" ", _CONTROL.sub(" ", text))

@@ -198,8 +198,7 @@ class _Job:
         )
 
     def _finish(self, place: Place) -> None:
-        assemble = self._encoder.assemble if self._encoder.assembles else None
-        place.finish(assemble, keep_data=self._summary.rows > 0)
+        place.finish(self._encoder.assemble, keep_data=self._summary.rows > 0)
         if self._summary.rows:
             return
         if not self._summary.rejected:

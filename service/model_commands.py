@@ -69,7 +69,9 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint in the work folder.")
     ] = False,
-    epochs: Annotated[float, typer.Option(min=0.01, help="Passes over the training part.")] = 1.0,
+    epochs: Annotated[
+        float | None, typer.Option(min=0.01, help="Passes over the training part; default: 3.")
+    ] = None,
 ) -> None:
     """Fine-tune, calibrate, export, and write a release.
 
@@ -94,7 +96,7 @@ def train(
             corpus,
             base,
             work,
-            settings=Settings(epochs=epochs),
+            settings=Settings() if epochs is None else Settings(epochs=epochs),
             data_folder=folder,
             resume=resume,
         )

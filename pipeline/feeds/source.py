@@ -7,6 +7,7 @@ import gzip
 import io
 import os
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -132,14 +133,15 @@ def _is_unmarked_utf16(head: bytes) -> bool:
     return (not any(odd) and all(even)) or (not any(even) and all(odd))
 
 
-class _Reader(io.RawIOBase):
+class _Reader(io.RawIOBase, ABC):
     """Base of the layers: a subclass gives the next bytes."""
 
     def readable(self) -> bool:
         return True
 
+    @abstractmethod
     def _next(self, limit: int) -> bytes:
-        raise NotImplementedError
+        """Return at most ``limit`` bytes, none at the end."""
 
     def readinto(self, buffer: object) -> int:
         view = memoryview(buffer).cast("B")  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -41,9 +41,6 @@ Scored = tuple[Post, "Score"]
 class Encoder(ABC):
     """Turns chunks into the bytes that are appended to the output."""
 
-    assembles: bool = False
-    """Whether the appended bytes must go through ``assemble`` to become the output."""
-
     def header(self) -> bytes:
         """Return what stands before the first chunk."""
         return b""
@@ -52,9 +49,10 @@ class Encoder(ABC):
     def encode(self, rows: Sequence[Scored]) -> bytes:
         """Return one chunk."""
 
-    def assemble(self, chunks: Path, output: Path) -> None:
-        """Write the output from the file of all chunks."""
-        raise NotImplementedError
+    @property
+    def assemble(self) -> Callable[[Path, Path], None] | None:
+        """What writes the output from the file of all chunks; None: that file is the output."""
+        return None
 
 
 class CsvEncoder(Encoder):
@@ -110,8 +108,6 @@ class ParquetEncoder(Encoder):
     Columns of a Parquet feed keep their types; those of every other feed are strings.
     """
 
-    assembles = True
-
     def __init__(self, columns: tuple[str, ...], schema: Any) -> None:
         """``schema`` is the feed's Arrow schema, or None."""
         import pyarrow as pa
@@ -142,7 +138,12 @@ class ParquetEncoder(Encoder):
         stream: bytes = sink.getvalue().to_pybytes()
         return len(stream).to_bytes(_LENGTH_BYTES, "big") + stream
 
-    def assemble(self, chunks: Path, output: Path) -> None:
+    @property
+    def assemble(self) -> Callable[[Path, Path], None]:
+        """What writes the output from the file of all chunks."""
+        return self._put_together
+
+    def _put_together(self, chunks: Path, output: Path) -> None:
         """Write one Parquet file from all chunks, a bounded row group at a time."""
         import pyarrow as pa
         import pyarrow.parquet as pq

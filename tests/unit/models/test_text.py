@@ -68,3 +68,5 @@ def test_a_very_long_run_of_signs_takes_no_time_to_speak_of() -> None:
     # Patterns that backtrack would not come back within the life of the test run.
     for piece in ("a ", "1 ", "@", "ab4", "!", "a.", "http://", "\U0001f525"):
         normalise(piece * 50_000)
+    normalise("&" + "amp;" * 50_000)
+    normalise("a" + "\u0315" * 50_000 + "\u0316" * 50_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,21 @@ from models.calibrate import calibrate, mix_weights, weighted_quantile
 from models.corpus import Corpus, build_corpus
 from models.errors import TrainingError
 from models.evaluate import evaluate, wilson
-from models.export import export
+from models.export import activation_peaks, export
 from models.labels import LOGITS, TECHNIQUES, head_slices
 from models.metrics import interval, recall_at, weighted_calibration_error
-from models.network import masked_loss
+from models.network import Balance, masked_loss
 from models.reports import evaluation_report, model_card
 from models.scorer import Scorer
-from models.train import Settings, TokenBudgetSampler, base_embeddings, load_network, predict, train
+from models.train import (
+    Settings,
+    TokenBudgetSampler,
+    base_embeddings,
+    joined,
+    load_network,
+    predict,
+    train,
+)
 
 SETTINGS = Settings(
     epochs=1, checkpoints=2, tokens_per_batch=4096, learning_rate=1e-3, head_learning_rate=5e-3
@@ -54,8 +63,9 @@ def test_the_exported_graph_is_the_trained_network(best: Path, tmp_path: Path) -
     expected, vectors = predict(network, tokenizer, texts)
     batch = tokenizer(texts, padding=True, return_tensors="np")
     inputs = {k: batch[k].astype(np.int64) for k in ("input_ids", "attention_mask")}
-    for precision, tolerance in (("fp32", 1e-4), ("weights8", 0.1), ("int8", 0.2)):
-        path = export(network, tmp_path / "m.onnx", precision)
+    peaks = activation_peaks(network, tokenizer, texts)
+    for precision, tolerance in (("fp32", 1e-4), ("weights8", 0.1), ("int8", 0.1)):
+        path = export(network, tmp_path / "m.onnx", precision, peaks)
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         logits, embedding = session.run(None, inputs)
         assert np.abs(logits - expected).max() < tolerance
@@ -81,8 +91,9 @@ def test_training_goes_on_from_its_last_checkpoint(
 
 
 def test_an_evaluation_measures_every_system_and_writes_its_report(
-    release: Path, best: Path, corpus: Corpus, tiny_base: Path
+    release: Path, best: Path, corpus: Corpus, tiny_base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("models.evaluate.interval", partial(interval, resamples=40))
     result = evaluate(
         Scorer.load(release),
         corpus,
@@ -98,6 +109,16 @@ def test_an_evaluation_measures_every_system_and_writes_its_report(
     assert "ROC AUC" in model_card(result, base="tiny")
 
 
+BALANCE = Balance(
+    shares=dict.fromkeys(("false", "malinformation", "technique", "group", "tone", "anchor"), 0.5),
+    technique_weights=torch.ones(len(TECHNIQUES)),
+    tone_weights=torch.ones(3),
+    malinformation_weight=1.0,
+    heads=dict.fromkeys(("false", "malinformation", "technique", "group", "tone"), 1.0),
+    keep_embedding=0.1,
+)
+
+
 def test_each_head_learns_only_from_rows_that_carry_its_label() -> None:
     logits = torch.zeros(2, LOGITS, requires_grad=True)
     labels = {
@@ -107,18 +128,10 @@ def test_each_head_learns_only_from_rows_that_carry_its_label() -> None:
         "group": torch.tensor([-1, 0]),
         "tone": torch.tensor([-1, -1]),
         "weight": torch.ones(2),
+        "malinformation_weight": torch.ones(2),
         "anchor": torch.zeros(2, 4),
     }
-    loss = masked_loss(
-        logits,
-        torch.zeros(2, 4),
-        labels,
-        technique_weights=torch.ones(len(TECHNIQUES)),
-        tone_weights=torch.ones(3),
-        malinformation_weight=1.0,
-        keep_embedding=0.1,
-    )
-    loss.backward()
+    masked_loss(logits, torch.zeros(2, 4), labels, BALANCE).backward()
     assert logits.grad is not None
     touched = logits.grad.abs() > 0
     at = head_slices()
@@ -127,6 +140,42 @@ def test_each_head_learns_only_from_rows_that_carry_its_label() -> None:
     assert touched[1, at["technique"]].all()
     assert not touched[:, at["tone"]].any()
     assert not touched[:, at["malinformation"]].any()
+
+
+def test_a_weak_label_of_falsehood_does_not_weaken_the_row_s_other_labels() -> None:
+    grads = []
+    for weight in (1.0, 0.1):
+        logits = torch.zeros(1, LOGITS, requires_grad=True)
+        labels = {
+            "false": torch.tensor([0.0]),
+            "malinformation": torch.tensor([1.0]),
+            "technique": torch.tensor([-1]),
+            "group": torch.tensor([-1]),
+            "tone": torch.tensor([-1]),
+            "weight": torch.tensor([weight]),
+            "malinformation_weight": torch.ones(1),
+            "anchor": torch.zeros(1, 4),
+        }
+        masked_loss(logits, torch.zeros(1, 4), labels, BALANCE).backward()
+        assert logits.grad is not None
+        grads.append(logits.grad[0])
+    at = head_slices()
+    assert torch.allclose(grads[1][at["false"]], 0.1 * grads[0][at["false"]])
+    assert torch.equal(grads[1][at["malinformation"]], grads[0][at["malinformation"]])
+
+
+def test_joined_texts_are_genuine_and_carry_no_label_of_one_half_alone(corpus: Corpus) -> None:
+    training = corpus.part("train")
+    by_id = {e.id: e for e in training}
+    new = joined(training, seed=3)
+    assert len(new) > 5
+    for example in new:
+        first, second = (by_id[i] for i in example.id.split("+"))
+        assert first.false == second.false == example.false == 0
+        assert example.text == f"{first.text}. {second.text}"
+        assert example.tone is None
+        if None in (first.malinformation, second.malinformation):
+            assert example.malinformation is None
 
 
 def test_batches_of_an_epoch_hold_every_row_once() -> None:
