@@ -13,13 +13,17 @@ from sqlalchemy import inspect
 from starlette.exceptions import HTTPException
 
 from models.scorer import Scorer, Thresholds
-from service import api, problems
+from service import problems
 from service.batcher import Batcher, Scores
 from service.database import Database
 from service.errors import DatabaseUnavailable
-from service.queue import QueueRules
+from service.posts import routes as posts
+from service.queue import routes as queue
+from service.queue.service import QueueRules
 from service.settings import Settings
+from service.stats import routes as stats
 from service.tables import AuditHead
+from service.web import Desk
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -51,7 +55,7 @@ def create_app(settings: Settings | None = None, *, scorer: DeskScorer | None = 
         used = scorer or Scorer.load(settings.model, threads=settings.threads)
         database = Database(settings.database_url)
         batcher = Batcher(used, waiting_chars=settings.waiting_chars)
-        app.state.desk = api.Desk(
+        app.state.desk = Desk(
             settings=settings,
             database=database,
             batcher=batcher,
@@ -70,7 +74,8 @@ def create_app(settings: Settings | None = None, *, scorer: DeskScorer | None = 
         lifespan=lifespan,
         redoc_url=None,
     )
-    app.include_router(api.router)
+    for router in (posts.router, queue.router, stats.router):
+        app.include_router(router)
     problems.install(app)
 
     @app.get("/healthz", tags=["operation"], summary="The process is alive")
@@ -79,7 +84,7 @@ def create_app(settings: Settings | None = None, *, scorer: DeskScorer | None = 
 
     @app.get("/readyz", tags=["operation"], summary="Database and model are ready")
     def readyz(response: Response) -> dict[str, str]:
-        desk: api.Desk = app.state.desk
+        desk: Desk = app.state.desk
         try:
             with desk.database.read() as session:
                 ready = inspect(session.connection()).has_table(AuditHead.__tablename__)

@@ -49,7 +49,7 @@ def serve(
 def _first_account(database: Database, host: str, port: int) -> None:
     from sqlalchemy import select
 
-    from service import access
+    from service.accounts import access
     from service.tables import Account
 
     with database.write() as session:
@@ -85,7 +85,7 @@ def user_add(
     role: Annotated[str, typer.Option(help="reader, submitter, moderator, analyst or admin.")],
 ) -> None:
     """Make an account and print its one-time password."""
-    from service import access
+    from service.accounts import access
 
     with closing(_database()) as database, database.write() as session:
         _, password = access.create_account(session, name, role, actor=ACTOR)
@@ -102,7 +102,7 @@ def key_create(
     """Make an API key and print it; it cannot be shown again."""
     from sqlalchemy import select
 
-    from service import access
+    from service.accounts import access
     from service.errors import NotFound
     from service.tables import Account
 
@@ -119,7 +119,7 @@ def key_revoke(
     prefix: Annotated[str, typer.Argument(help="The eight digits after lilin_.")],
 ) -> None:
     """End an API key at once."""
-    from service import access
+    from service.accounts import access
 
     with closing(_database()) as database, database.write() as session:
         access.revoke_key(session, prefix, actor=ACTOR)
@@ -128,7 +128,7 @@ def key_revoke(
 @audit_app.command("verify")
 def audit_verify() -> None:
     """Check the whole trail, and print its last hash to be kept elsewhere."""
-    from service import audit
+    from service.audit import trail as audit
 
     with closing(_database()) as database, database.read() as session:
         found = audit.verify(session)
@@ -144,7 +144,7 @@ def audit_export(
     """Write the trail as JSON lines."""
     import orjson
 
-    from service import audit
+    from service.audit import trail as audit
 
     stream = output.open("wb") if output else sys.stdout.buffer
     with closing(_database()) as database, database.read() as session:

@@ -99,7 +99,7 @@ class StoredPost(Table):
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     key: Mapped[str] = mapped_column(String(64), unique=True)
-    """What makes a post the same post: see ``service.intake.post_key``."""
+    """What makes a post the same post: see ``service.posts.intake.post_key``."""
     platform: Mapped[str] = mapped_column(String(40))
     external_id: Mapped[str | None] = mapped_column(String(200))
     source: Mapped[str] = mapped_column(String(200))
@@ -110,7 +110,7 @@ class StoredPost(Table):
     posted_at: Mapped[datetime | None] = mapped_column(Utc)
     received_at: Mapped[datetime] = mapped_column(Utc, index=True)
     reach: Mapped[int] = mapped_column(BigInteger)
-    """Expected reach: see ``service.intake.expected_reach``."""
+    """Expected reach: see ``service.posts.intake.expected_reach``."""
     engagement: Mapped[dict[str, int]] = mapped_column(JSON)
     seen: Mapped[int] = mapped_column(Integer, default=1)
     """How often it was sent."""
@@ -181,7 +181,7 @@ class QueueItem(Table):
     open: Mapped[bool] = mapped_column(default=True)
     """Not decided: kept beside ``state`` so that one index serves the open queue."""
     priority: Mapped[float]
-    """What the queue is sorted by, highest first: see ``service.queue.priority``."""
+    """What the queue is sorted by, highest first: see ``service.queue.service.priority``."""
     first_seen_at: Mapped[datetime] = mapped_column(Utc)
     due_at: Mapped[datetime] = mapped_column(Utc)
     assignee_id: Mapped[int | None] = mapped_column(ForeignKey("accounts.id"))

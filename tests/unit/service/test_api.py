@@ -11,7 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from models.fake import FakeScorer
-from service import access
+from service.accounts import access
 from service.app import create_app
 from service.database import Database
 from service.settings import Settings

@@ -11,11 +11,12 @@ import pytest
 from sqlalchemy import select
 
 from models.fake import FakeScorer
-from service import audit, queue
+from service.audit import trail as audit
 from service.database import Database
 from service.errors import NotFound, NothingToUndo, NotYours, Taken
-from service.intake import Accepted, NewPost, accept, expected_reach, post_key
-from service.queue import Filters, QueueRules, cohen_kappa, priority
+from service.posts.intake import Accepted, NewPost, accept, expected_reach, post_key
+from service.queue import service as queue
+from service.queue.service import Filters, QueueRules, cohen_kappa, priority
 from service.tables import Account, QueueItem, State, StoredPost, Verdict
 
 ALL = QueueRules(threshold=0.0, second_review_share=0.0, second_review_labels=())

@@ -11,7 +11,7 @@ from sqlalchemy import inspect, text
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
-from service import audit
+from service.audit import trail as audit
 from service.database import Database
 from service.errors import AuditBroken, DatabaseUnavailable, NotFound
 from service.migrations import migrate

@@ -17,7 +17,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
-from service import audit
+from service.audit import trail as audit
 from service.errors import NotAllowed, NotFound, NotSignedIn
 from service.tables import Account, ApiKey
 

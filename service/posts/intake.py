@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session, joinedload
 from models.scorer import Floats, Score
 from models.text import normalise
 from service.database import Database
-from service.queue import QueueRules, priority
+from service.queue.service import QueueRules, priority
 from service.tables import QueueItem, State, StoredPost
 
 ScoreAndEmbed = Callable[[Sequence[str]], Sequence[tuple[Score, Floats]]]

@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session, contains_eager, selectinload
 
-from service import audit
+from service.audit import trail as audit
 from service.errors import NotFound, NothingToUndo, NotYours, Taken
 from service.tables import Account, QueueItem, Review, State, StoredPost, Verdict
 
