@@ -8,22 +8,24 @@ from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any, Final, Protocol
 
-from fastapi import FastAPI, Response
+from fastapi import Depends, FastAPI, Response
 from sqlalchemy import inspect
 from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
 
 from models.scorer import Scorer, Thresholds
 from service import problems
 from service.batcher import Batcher, Scores
 from service.database import Database
 from service.errors import DatabaseUnavailable
+from service.pages.render import STATIC
 from service.posts import routes as posts
 from service.queue import routes as queue
 from service.queue.service import QueueRules
 from service.settings import Settings
 from service.stats import routes as stats
 from service.tables import AuditHead
-from service.web import Desk
+from service.web import Desk, check_same_site
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -73,9 +75,11 @@ def create_app(settings: Settings | None = None, *, scorer: DeskScorer | None = 
         "and likeness to known falsehoods; it does not know whether a claim is true.",
         lifespan=lifespan,
         redoc_url=None,
+        dependencies=[Depends(check_same_site)],
     )
     for router in (posts.router, queue.router, stats.router):
         app.include_router(router)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
     problems.install(app)
 
     @app.get("/healthz", tags=["operation"], summary="The process is alive")

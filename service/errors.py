@@ -33,6 +33,24 @@ class Busy(DeskError):
         self.retry_after = retry_after
 
 
+class TooOften(DeskError):
+    """Someone does something more often than the limit allows."""
+
+    status = 429
+    code = "too-often"
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class CrossSite(DeskError):
+    """A form or script of another site tried to act in the name of a signed-in person."""
+
+    status = 403
+    code = "cross-site"
+
+
 class Stopping(DeskError):
     """The service is stopping and takes nothing more."""
 
@@ -52,6 +70,13 @@ class NotSignedIn(DeskError):
 
     status = 401
     code = "not-signed-in"
+
+
+class MustChangePassword(DeskError):
+    """The account still has its one-time password."""
+
+    status = 403
+    code = "must-change-password"
 
 
 class NotAllowed(DeskError):

@@ -9,10 +9,12 @@ from typing import Any, Final
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from service.errors import DeskError
+from service.errors import DeskError, MustChangePassword, NotSignedIn
+from service.pages import words
+from service.pages.render import go, render, sign_in_path
 
 MEDIA_TYPE: Final = "application/problem+json"
 _log = structlog.get_logger("lilin")
@@ -46,8 +48,10 @@ def problem(
 def install(app: FastAPI) -> None:
     """Answer every error of the app with a problem document."""
 
-    async def desk_error(_request: Request, error: Exception) -> JSONResponse:
+    async def desk_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, DeskError)
+        if wants_page(request):
+            return _error_page(request, error)
         headers: dict[str, str] = {}
         if error.retry_after is not None:
             headers["Retry-After"] = str(error.retry_after)
@@ -55,8 +59,10 @@ def install(app: FastAPI) -> None:
             headers["WWW-Authenticate"] = "Bearer"
         return problem(HTTPStatus(error.status), str(error), code=error.code, headers=headers)
 
-    async def invalid(_request: Request, error: Exception) -> JSONResponse:
+    async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
+        if wants_page(request):
+            return render(request, "salah.html", status=422, message=words.ERRORS["invalid"])
         errors = [
             {"field": ".".join(str(p) for p in e["loc"]), "message": str(e["msg"])}
             for e in error.errors()
@@ -66,14 +72,20 @@ def install(app: FastAPI) -> None:
             HTTPStatus.UNPROCESSABLE_ENTITY, f"{first['field']}: {first['message']}", errors=errors
         )
 
-    async def http_error(_request: Request, error: Exception) -> JSONResponse:
+    async def http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         status = HTTPStatus(error.status_code)
+        if wants_page(request):
+            message = words.ERRORS["not-found" if status == HTTPStatus.NOT_FOUND else "invalid"]
+            return render(request, "salah.html", status=status, message=message)
         return problem(status, str(error.detail), headers=error.headers)
 
-    async def unforeseen(request: Request, error: Exception) -> JSONResponse:
+    async def unforeseen(request: Request, error: Exception) -> Response:
         # The message may hold what was sent: only the kind of the error is logged.
         _log.error("unforeseen error", path=request.url.path, kind=type(error).__name__)
+        if wants_page(request):
+            message = "Ada yang keliru di sini; kejadian ini sudah dicatat."
+            return render(request, "salah.html", status=500, message=message)
         return problem(
             HTTPStatus.INTERNAL_SERVER_ERROR, "something went wrong here; it has been logged"
         )
@@ -82,3 +94,20 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http_error)
     app.add_exception_handler(Exception, unforeseen)
+
+
+def wants_page(request: Request) -> bool:
+    """Return whether the answer is for a person before a browser rather than for a program."""
+    path = request.url.path
+    return not path.startswith("/v1/") and "text/html" in request.headers.get("accept", "")
+
+
+def _error_page(request: Request, error: DeskError) -> Response:
+    if isinstance(error, NotSignedIn):
+        return go(sign_in_path(request))
+    if isinstance(error, MustChangePassword):
+        return go("/ganti-sandi")
+    page = render(request, "salah.html", status=error.status, message=words.said(error))
+    if error.retry_after is not None:
+        page.headers["Retry-After"] = str(error.retry_after)
+    return page

@@ -26,6 +26,9 @@ class Settings(BaseSettings):
     hours_to_decide: float = Field(default=4.0, gt=0)
     second_review_share: float = Field(default=0.05, ge=0, le=1)
 
+    secure_cookies: bool = False
+    """Send the session's cookie over HTTPS alone; set it where a proxy ends TLS before the desk."""
+
     max_text_chars: int = Field(default=20_000, ge=100)
     max_body_bytes: int = Field(default=8 * 1024 * 1024, ge=10_000)
     waiting_chars: int = Field(default=400_000, ge=1000)

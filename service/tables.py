@@ -163,6 +163,33 @@ class ApiKey(Table):
     account: Mapped[Account] = relationship()
 
 
+class SignIn(Table):
+    """A signed-in browser: the session lives here, the cookie holds only a random token."""
+
+    __tablename__ = "sign_ins"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    hash: Mapped[str] = mapped_column(String(64), unique=True)
+    """SHA-256 of the token."""
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), index=True)
+    created_at: Mapped[datetime] = mapped_column(Utc)
+    last_seen_at: Mapped[datetime] = mapped_column(Utc)
+    expires_at: Mapped[datetime] = mapped_column(Utc, index=True)
+
+    account: Mapped[Account] = relationship()
+
+
+class Tally(Table):
+    """How often something was done in one span of time: rate limits that hold across workers."""
+
+    __tablename__ = "tallies"
+
+    key: Mapped[str] = mapped_column(String(160), primary_key=True)
+    span: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    """Start of the span, in seconds since 1970."""
+    count: Mapped[int] = mapped_column(Integer)
+
+
 class QueueItem(Table):
     """A flagged post on its way to a decision."""
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
+from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ConfigDict
 
-from service.accounts import access
+from service.accounts import access, sessions
 from service.accounts.access import Caller
 from service.batcher import Batcher
 from service.database import Database
-from service.errors import NotSignedIn
+from service.errors import CrossSite, NotSignedIn
 from service.queue.service import QueueRules
 from service.settings import Settings
 
@@ -28,6 +29,7 @@ def storable(text: str) -> str:
     return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
 
 
+COOKIE: Final = "lilin_session"
 _bearer = HTTPBearer(auto_error=False, description="An API key: `lilin key create`.")
 
 
@@ -53,11 +55,49 @@ def caller_of(
     request: Request,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> Caller:
-    """Return who makes the request."""
-    if credentials is None:
+    """Return who makes the request: the account of an API key, or of a signed-in browser."""
+    database = desk_of(request).database
+    token = request.cookies.get(COOKIE)
+    if credentials is None and token is None:
         raise NotSignedIn("send an API key: Authorization: Bearer lilin_…")
-    with desk_of(request).database.read() as session:
-        return access.caller_of_key(session, credentials.credentials)
+    with database.read() as session:
+        if credentials is not None:
+            caller = access.caller_of_key(session, credentials.credentials)
+            stale = access.use_is_stale(session, credentials.credentials)
+        else:
+            assert token is not None
+            caller = sessions.caller_of_token(session, token)
+            stale = sessions.is_stale(session, token)
+    if stale:
+        with database.write() as session:
+            if credentials is not None:
+                access.note_use(session, credentials.credentials)
+            elif token is not None:
+                sessions.note_seen(session, token)
+    return caller
+
+
+def check_same_site(request: Request) -> None:
+    """Let a request pass that changes something, unless another site sent it.
+
+    Browsers say where a request comes from (Sec-Fetch-Site, Origin); programs with an API key
+    send neither, and nobody can make a browser add their key.
+
+    Raises:
+        CrossSite: the request came from another site.
+    """
+    if request.method in ("GET", "HEAD", "OPTIONS") or "authorization" in request.headers:
+        return
+    site = request.headers.get("sec-fetch-site")
+    origin = request.headers.get("origin")
+    if site is not None:
+        same = site in ("same-origin", "none")
+    elif origin is not None:
+        same = urlsplit(origin).netloc == request.headers.get("host")
+    else:
+        same = COOKIE not in request.cookies
+    if not same:
+        raise CrossSite("this came from another site; open the desk's own page and try again")
 
 
 TheDesk = Annotated[Desk, Depends(desk_of)]

@@ -109,6 +109,15 @@ def create_account(
     return account, given
 
 
+def set_password(account: Account, password: str) -> None:
+    """Give an account another password.
+
+    Raises:
+        NotAllowed: it is too short.
+    """
+    account.password_hash = _hashed(password)
+
+
 def _hashed(password: str) -> str:
     if len(password) < MINIMUM_PASSWORD:
         raise NotAllowed(f"a password has {MINIMUM_PASSWORD} characters or more")
@@ -210,14 +219,7 @@ def caller_of_key(session: Session, key: str) -> Caller:
     Raises:
         NotSignedIn: the key is unknown, ended or revoked, or its account is not active.
     """
-    found = _KEY.fullmatch(key)
-    row = (
-        session.scalar(
-            select(ApiKey).where(ApiKey.prefix == found[1]).options(joinedload(ApiKey.account))
-        )
-        if found
-        else None
-    )
+    row = _key_row(session, key)
     if row is None or not hmac.compare_digest(row.hash, _key_hash(key)):
         raise NotSignedIn("there is no such API key")
     now = datetime.now(UTC)
@@ -232,9 +234,26 @@ def caller_of_key(session: Session, key: str) -> Caller:
     )
 
 
-def note_use(session: Session, prefix: str) -> None:
-    """Remember that a key was used, to the minute."""
-    row = session.scalar(select(ApiKey).where(ApiKey.prefix == prefix))
+def use_is_stale(session: Session, key: str) -> bool:
+    """Return whether ``note_use`` has something to write: the time of use is kept to the minute."""
+    row = _key_row(session, key)
     now = datetime.now(UTC)
-    if row is not None and (row.last_used_at is None or now - row.last_used_at > _LAST_USED_EVERY):
-        row.last_used_at = now
+    return row is not None and (
+        row.last_used_at is None or now - row.last_used_at > _LAST_USED_EVERY
+    )
+
+
+def note_use(session: Session, key: str) -> None:
+    """Remember that a key was used."""
+    row = _key_row(session, key)
+    if row is not None:
+        row.last_used_at = datetime.now(UTC)
+
+
+def _key_row(session: Session, key: str) -> ApiKey | None:
+    found = _KEY.fullmatch(key)
+    if found is None:
+        return None
+    return session.scalar(
+        select(ApiKey).where(ApiKey.prefix == found[1]).options(joinedload(ApiKey.account))
+    )
