@@ -24,6 +24,7 @@ from onnx import TensorProto, helper, numpy_helper
 from models.labels import HEADS
 from models.network import Network
 from models.train import predict
+from models.wide import BUCKETS, FACTORS
 
 Array = npt.NDArray[Any]
 
@@ -134,6 +135,41 @@ class _Graph:
         rows = self.add("Gather", self.constant(f"{name}.int8", packed), ids)
         scales = self.add("Gather", self.constant(f"{name}.scale", scale.astype(np.float32)), ids)
         return str(self.add("Mul", self.add("Cast", rows, to=TensorProto.FLOAT), scales))
+
+    def wide(self) -> str:
+        """Add the wide part: what ``models.wide.Wide.forward`` adds to the encoder's logits."""
+        one = self.constant("axis1", np.array([1], np.int64))
+        last = np.iinfo(np.int64).max
+        mask = self.add("Cast", "attention_mask", to=TensorProto.FLOAT)
+        sums, squares = [], []
+        for n, factors in enumerate(FACTORS, 1):
+            # ids[:, i : tokens - n + 1 + i], once per place in the run
+            parts = [
+                self.add(
+                    "Mul",
+                    self.sliced("input_ids", i, i - n + 1 or last),
+                    self.constant(f"factor{factor}", np.array(factor, np.int64)),
+                )
+                for i, factor in enumerate(factors)
+            ]
+            total = self.constant(f"length{n}", np.array(n, np.int64))
+            for part in parts:
+                total = self.add("Add", total, part)
+            at = self.add("Mod", total, self.constant("buckets", np.array(BUCKETS, np.int64)))
+            there = self.sliced(mask, n - 1, last)
+            rows = self.table("wide.table", at)
+            weight = self.add("Unsqueeze", there, self.constant("axis2", np.array([2], np.int64)))
+            sums.append(self.add("ReduceSum", self.add("Mul", rows, weight), one, keepdims=0))
+            square = self.add("Gather", self.constant("wide.square", self.state["wide.square"]), at)
+            squares.append(self.add("ReduceSum", self.add("Mul", square, there), one, keepdims=1))
+        length = self.add("Sqrt", self.add("Sum", *squares))
+        scaled = self.add("Div", self.add("Sum", *sums), length)
+        return str(self.add("Add", scaled, self.constant("wide.bias", self.state["wide.bias"])))
+
+    def sliced(self, x: str, start: int, end: int) -> str:
+        """Return ``x[:, start:end]``."""
+        edges = [self.constant(f"edge{v}", np.array([v], np.int64)) for v in (start, end)]
+        return str(self.add("Slice", x, *edges, self.constant("axis1", np.array([1], np.int64))))
 
     def normalised(self, x: str, name: str, eps: float) -> str:
         return str(
@@ -274,7 +310,11 @@ def export(
         head = exact.linear(features, f"heads.{name}.1")
         head = exact.add("Gelu", head, domain="com.microsoft")
         logits.append(exact.linear(head, f"heads.{name}.4"))
-    exact.nodes.append(helper.make_node("Concat", logits, ["logits"], axis=-1))
+    deep = exact.add(
+        "Mul", exact.add("Concat", *logits, axis=-1), exact.constant("deep", state["wide.deep"])
+    )
+    g.counter = exact.counter  # two writers of one graph: their names must not meet
+    exact.nodes.append(helper.make_node("Add", [deep, g.wide()], ["logits"]))
     exact.nodes.append(helper.make_node("LpNormalization", [mean], ["embedding"], axis=-1, p=2))
 
     model = helper.make_model(

@@ -1,4 +1,4 @@
-"""The network: a BERT encoder, one embedding and four heads from a single pass.
+"""The network: a BERT encoder, one embedding, four heads and a wide part from a single pass.
 
 Known only to training and export; scoring runs the exported graph without torch.
 """
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 
 from models.labels import HEADS, HOAX_TECHNIQUES, TECHNIQUES, head_slices
+from models.wide import Wide
 
 HEAD_WIDTH: Final = 192
 DROPOUT: Final = 0.1
@@ -41,6 +42,7 @@ class Network(nn.Module):
                 for name, width in HEADS.items()
             }
         )
+        self.wide = Wide()
 
     @classmethod
     def from_base(cls, base: str) -> Network:
@@ -67,6 +69,7 @@ class Network(nn.Module):
         mean = (hidden * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1.0)
         features = torch.cat([mean, hidden[:, 0]], dim=-1)
         logits = torch.cat([head(features) for head in self.heads.values()], dim=-1)
+        logits = self.wide(logits, input_ids, attention_mask)
         return logits, nn.functional.normalize(mean, dim=-1)
 
 

@@ -26,7 +26,9 @@ from transformers import (
     set_seed,
 )
 
+from models import wide
 from models.augment import augment, read_slang
+from models.calibrate import mix_weights
 from models.corpus import Corpus, Example
 from models.errors import TrainingError
 from models.labels import TECHNIQUES, TONES
@@ -341,9 +343,9 @@ def train(
     data_folder: Path | None = None,
     resume: bool = False,
 ) -> Path:
-    """Fine-tune ``base`` on the corpus and return the folder of the best checkpoint.
+    """Fine-tune ``base`` on the corpus, fit the wide part, and return the folder of the best.
 
-    The best is chosen by the mean of the validation figures. ``resume`` goes on from the last
+    The best checkpoint is chosen by the mean of the validation figures. ``resume`` goes on from the last
     checkpoint in ``out``. Runs on a GPU where there is one, else on the CPU; in bf16 where the
     processor multiplies it itself.
 
@@ -409,6 +411,10 @@ def train(
     if resume and not any((out / CHECKPOINTS).glob("checkpoint-*")):
         raise TrainingError(f"{out} holds no checkpoint to resume from; run without --resume")
     trainer.train(resume_from_checkpoint=resume or None)
+    deep, _ = predict(network, tokenizer, [e.text for e in validation])
+    network.wide = wide.fit(
+        tokenizer, training, validation, deep.astype(np.float64), mix_weights(validation)
+    )
     best = out / "best"
     best.mkdir(parents=True, exist_ok=True)
     torch.save(network.state_dict(), best / "network.pt")
