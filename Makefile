@@ -11,24 +11,30 @@ LILIN_DATA_DIR ?= data
 SAMPLE := pipeline/sample/feed.csv
 CODE := models pipeline service tests notebooks
 PYTEST_ARGS ?=
+SERVE ?= 1
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--annotation-style line --custom-compile-command "make lock" --no-emit-index-url
 export LILIN_DATA_DIR
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint format type unit corpus train evaluate bench lock clean data-dir
+.PHONY: help run test lint format type unit chromium corpus train evaluate bench lock clean data-dir
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 	@echo "Settings: LILIN_DATA_DIR, the folder of labelled data (now $(LILIN_DATA_DIR));"
-	@echo "          PYTHON, the interpreter of a new environment (now $(PYTHON)); PYTEST_ARGS."
+	@echo "          PYTHON, the interpreter of a new environment (now $(PYTHON)); PYTEST_ARGS;"
+	@echo "          SERVE=0: make run loads the desk and does not serve it."
 
-run: $(VENV)/.run ## score the sample feed; the first time, install what scoring needs
+run: $(VENV)/.run ## score the sample feed, put it before the desk and serve it; installs what is missing
 	@mkdir -p build
 	$(LILIN) score $(SAMPLE) -o build/sample.scored.csv --overwrite
+	$(LILIN) migrate
+	$(LILIN) feed add $(SAMPLE) # once: a feed that was sent before is not taken again
+	$(LILIN) worker --drain
+	$(if $(filter-out 0,$(SERVE)),$(LILIN) serve)
 
-test: $(VENV)/.dev ## every check: lint, types, layers, tests and notebooks
+test: $(VENV)/.dev chromium ## every check: lint, types, layers, tests and notebooks
 	$(MAKE) --no-print-directory lint
 	$(MAKE) --no-print-directory type
 	$(MAKE) --no-print-directory unit
@@ -48,6 +54,12 @@ type: $(VENV)/.dev ## mypy, strict
 unit: $(VENV)/.dev ## the tests alone, e.g. make unit PYTEST_ARGS='-k score -x'
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+chromium: ## install the browser of the page tests (Debian and Ubuntu, as root), or say what is missing
+	@if command -v chromium >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; \
+	else echo "The tests of the pages need Chromium: install your system's package \"chromium\"."; fi
+
 corpus: data-dir $(VENV)/.train ## read the labelled data and report what came out of it
 	$(LILIN) corpus report $(LILIN_DATA_DIR)
 
@@ -57,8 +69,9 @@ train: data-dir $(VENV)/.train ## train, calibrate and export the model from the
 evaluate: data-dir $(VENV)/.train ## measure the shipped model; writes docs/evaluation.md
 	$(LILIN) evaluate $(LILIN_DATA_DIR)
 
-bench: $(VENV)/.train ## measure speed and memory; writes docs/benchmark.md
+bench: $(VENV)/.dev ## measure speed and memory of model and desk; writes docs/benchmark*.md
 	$(LILIN) bench
+	$(LILIN) bench-desk
 
 lock: $(VENV)/.made ## renew requirements/*.lock with the newest versions
 	@mkdir -p build

@@ -36,7 +36,10 @@ class PostScorer(Protocol):
 
 
 def read_chunks(
-    rows: Iterable[Post | Reject], *, chunk_rows: int = CHUNK_ROWS
+    rows: Iterable[Post | Reject],
+    *,
+    chunk_rows: int = CHUNK_ROWS,
+    chunk_characters: int = CHUNK_CHARACTERS,
 ) -> Iterator[list[Post | Reject]]:
     """Yield the rows in chunks bounded in rows and characters.
 
@@ -48,7 +51,7 @@ def read_chunks(
         for row in rows:
             chunk.append(row)
             size += row.size
-            if len(chunk) >= chunk_rows or size >= CHUNK_CHARACTERS:
+            if len(chunk) >= chunk_rows or size >= chunk_characters:
                 yield chunk
                 chunk, size = [], 0
     except FeedCutShort:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -26,6 +27,11 @@ class TextColumnMissing(FeedError):
     """No column of the feed is known to hold the text of the posts."""
 
     code = "text-column"
+
+    def __init__(self, message: str, columns: Sequence[str] = ()) -> None:
+        """``columns`` are those that the feed has, safe to print."""
+        super().__init__(message)
+        self.columns = tuple(columns)
 
 
 class FeedCutShort(FeedError):

@@ -9,11 +9,23 @@ from typing import Final
 
 _ROLES: Final[dict[str, tuple[str, ...]]] = {
     "id": ("id_str", "tweet_id", "post_id", "message_id", "id"),
-    "created_at": ("created_at", "posted", "publish_date", "published_at", "timestamp", "date"),
+    "created_at": (
+        "created_at", "posted_at", "posted", "publish_date", "published_at", "timestamp", "date",
+    ),
     "account": ("username", "screen_name", "account", "author", "user", "source"),
     "platform": ("platform", "channel"),
-}
+    "url": ("tweet_url", "post_url", "permalink", "url", "link"),
+    "chat": ("chat", "chat_id"),
+    "views": ("view_count", "views_count", "views", "play_count"),
+    "likes": ("favorite_count", "like_count", "likes_count", "likes", "digg_count", "reactions"),
+    "replies": ("reply_count", "replies_count", "replies", "comment_count", "comments_count"),
+    "shares": ("retweet_count", "repost_count", "share_count", "retweets", "reposts", "shares"),
+    "followers": ("followers_count", "follower_count", "followers"),
+}  # fmt: skip
 """Column names by what they hold, the surest first: tweet-harvest, news-watch, our own feeds."""
+_COUNTS: Final = ("views", "likes", "replies", "shares", "followers")
+_MOST: Final = 10**12
+"""No count of a post is larger; what is written so is no count."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +68,22 @@ class Post:
         """Return the platform it was posted on."""
         return self._find("platform")
 
+    @property
+    def url(self) -> str | None:
+        """Return where it stands on the web, as the feed writes it."""
+        return self._find("url")
+
+    @property
+    def chat(self) -> str | None:
+        """Return the chat or channel whose messages ``id`` counts."""
+        return self._find("chat")
+
+    @property
+    def engagement(self) -> dict[str, int]:
+        """Return the counts that the feed gives: views, likes, replies, shares, followers."""
+        found = {role: _count(self._find(role)) for role in _COUNTS}
+        return {role: count for role, count in found.items() if count is not None}
+
     def _find(self, role: str) -> str | None:
         index = _role_index(self.columns, role)
         value = None if index is None else self.values[index]
@@ -75,6 +103,14 @@ class Reject:
     def size(self) -> int:
         """Return roughly how many characters the row holds in memory."""
         return len(self.row)
+
+
+def _count(text: str | None) -> int | None:
+    try:
+        count = int(float(text or ""))
+    except (ValueError, OverflowError):  # not a number, or none that is finite
+        return None
+    return count if 0 <= count <= _MOST else None
 
 
 @lru_cache(maxsize=256)

@@ -2,35 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any, Final, Protocol
 
-from fastapi import Depends, FastAPI, Response
-from sqlalchemy import inspect
+import structlog
+from fastapi import Depends, FastAPI
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from models.scorer import Scorer, Thresholds
 from service import problems
+from service.accounts import admin_pages
+from service.accounts import pages as accounts_pages
+from service.audit import pages as audit_pages
+from service.audit import routes as audit
 from service.batcher import Batcher, Scores
 from service.database import Database
-from service.errors import DatabaseUnavailable
+from service.feeds import pages as feeds_pages
+from service.feeds import routes as feeds
+from service.feeds import worker as feeds_worker
+from service.operations import routes as operations
+from service.operations.metrics import Measured, Metrics
+from service.operations.middleware import Watched
 from service.pages.render import STATIC
+from service.posts import pages as posts_pages
 from service.posts import routes as posts
+from service.queue import export as verdicts
+from service.queue import pages as queue_pages
 from service.queue import routes as queue
 from service.queue.service import QueueRules
-from service.settings import Settings
+from service.settings import Settings, load, networks
+from service.stats import pages as stats_pages
 from service.stats import routes as stats
-from service.tables import AuditHead
 from service.web import Desk, check_same_site
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+_log = structlog.get_logger("lilin")
 _SAFE_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -50,22 +65,30 @@ def create_app(settings: Settings | None = None, *, scorer: DeskScorer | None = 
 
     The database must be migrated (``lilin migrate``).
     """
-    settings = settings or Settings()
+    settings = settings or load()
+    metrics = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         used = scorer or Scorer.load(settings.model, threads=settings.threads)
         database = Database(settings.database_url)
-        batcher = Batcher(used, waiting_chars=settings.waiting_chars)
+        batcher = Batcher(Measured(used, metrics), waiting_chars=settings.waiting_chars)
+        metrics.watch_database(database)
+        metrics.watch_line(lambda: batcher.waiting)
         app.state.desk = Desk(
             settings=settings,
             database=database,
             batcher=batcher,
             rules=queue_rules(settings, used.thresholds),
         )
+        worker = _start_worker(app.state.desk, metrics) if settings.worker_in_service else None
+        _log.info("desk started", model=used.version)
         yield
+        if worker is not None:
+            await run_in_threadpool(worker.close)  # its last chunk still wants scores
         batcher.close()
         database.close()
+        _log.info("desk stopped")
 
     app = FastAPI(
         title="Lilin",
@@ -77,31 +100,35 @@ def create_app(settings: Settings | None = None, *, scorer: DeskScorer | None = 
         redoc_url=None,
         dependencies=[Depends(check_same_site)],
     )
-    for router in (posts.router, queue.router, stats.router):
+    for router in (operations.router, posts.router, queue.router, verdicts.router, stats.router):
+        app.include_router(router)
+    for router in (accounts_pages.router, admin_pages.router, audit.router, audit_pages.router):
+        app.include_router(router)
+    app.include_router(stats_pages.router)
+    for router in (queue_pages.router, posts_pages.router):
+        app.include_router(router)
+    for router in (feeds.router, feeds_pages.router):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     problems.install(app)
+    app.state.metrics = metrics
 
-    @app.get("/healthz", tags=["operation"], summary="The process is alive")
-    def healthz() -> dict[str, str]:
-        return {"status": "ok"}
-
-    @app.get("/readyz", tags=["operation"], summary="Database and model are ready")
-    def readyz(response: Response) -> dict[str, str]:
-        desk: Desk = app.state.desk
-        try:
-            with desk.database.read() as session:
-                ready = inspect(session.connection()).has_table(AuditHead.__tablename__)
-            said = "the tables are missing: run `lilin migrate`"
-        except DatabaseUnavailable as error:
-            ready, said = False, str(error)
-        if not ready:
-            response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
-            return {"status": said}
-        return {"status": "ready", "model": desk.batcher.version}
-
-    app.add_middleware(_Guard, limit=settings.max_body_bytes)
+    app.add_middleware(_Guard, limit=settings.max_body_bytes, large=feeds.large_bodies(settings))
+    app.add_middleware(Watched, metrics=metrics)
+    if settings.trusted_proxies:
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=networks(settings.trusted_proxies))
     return app
+
+
+def _start_worker(desk: Desk, metrics: Metrics) -> feeds_worker.InService:
+    return feeds_worker.InService(
+        desk.database,
+        desk.batcher,
+        desk.rules,
+        folder=desk.settings.feeds_folder,
+        max_expanded_bytes=desk.settings.max_expanded_bytes,
+        on_chunk=metrics.chunks.inc,
+    )
 
 
 def queue_rules(settings: Settings, thresholds: Thresholds) -> QueueRules:
@@ -119,22 +146,28 @@ def queue_rules(settings: Settings, thresholds: Thresholds) -> QueueRules:
 class _Guard:
     """Refuses bodies beyond the limit while they come in, and adds the safe headers."""
 
-    def __init__(self, app: Callable[..., Awaitable[None]], limit: int) -> None:
+    def __init__(
+        self, app: Callable[..., Awaitable[None]], limit: int, large: Mapping[str, int]
+    ) -> None:
+        """``large`` are the paths to which more may be posted, with how much."""
         self.app = app
         self.limit = limit
+        self.large = large
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        said = f"the request is larger than {self.limit // 1024} KiB; send it in parts"
+        large = self.large.get(scope["path"]) if scope["method"] == "POST" else None
+        limit = large or self.limit
+        said = f"the request is larger than {limit // 1024} KiB; send it in parts"
         seen = 0
 
         async def counted() -> Message:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > self.limit:
+            if seen > limit:
                 raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, said)
             return message
 
@@ -144,7 +177,8 @@ class _Guard:
             await send(message)
 
         declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > self.limit:
+        # What takes large bodies looks at their declared size itself, and says it in its own words.
+        if large is None and declared.isdigit() and int(declared) > limit:
             refusal = problems.problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, said)
             await refusal(scope, receive, guarded)
         else:

@@ -26,6 +26,8 @@ ROUND_CHARS: Final = 12_000
 BULK_ROUND_CHARS: Final = 4_000
 WAITING_CHARS: Final = 400_000
 """Characters that may wait; beyond, the desk says "busy" rather than let callers time out."""
+LONGEST_WAIT_S: Final = 20.0
+"""What waits longer than this at the pace of late is refused too: clients time out at 30 s."""
 CHARS_PER_POST: Final = 40
 """What a post costs besides its characters."""
 
@@ -83,8 +85,9 @@ class Batcher:
             if not self._open:
                 raise Stopping("the service is stopping")
             # One request larger than the whole line is taken when nothing else waits.
-            if self._waiting and self._waiting + cost > self._limit:
-                raise Busy(max(1, round(self._waiting / self._chars_per_second)))
+            wait_s = self._waiting / self._chars_per_second
+            if self._waiting and (self._waiting + cost > self._limit or wait_s > LONGEST_WAIT_S):
+                raise Busy(max(1, round(wait_s)))
             self._waiting += cost
             self._lines[bulk].append(request)
             self._change.notify()

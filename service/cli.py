@@ -14,6 +14,7 @@ import typer
 
 from models.errors import LilinError
 from service import desk_commands, model_commands
+from service.feeds import commands as feed_commands
 
 app = typer.Typer(
     name="lilin",
@@ -126,6 +127,10 @@ app.command()(model_commands.evaluate)
 app.command()(model_commands.bench)
 app.command()(desk_commands.serve)
 app.command()(desk_commands.migrate)
+app.command()(feed_commands.worker)
+app.add_typer(feed_commands.feed_app, name="feed")
+app.command()(desk_commands.purge)
+app.command("bench-desk")(desk_commands.bench_desk)
 app.add_typer(desk_commands.user_app, name="user")
 app.add_typer(desk_commands.key_app, name="key")
 app.add_typer(desk_commands.audit_app, name="audit")

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from pydantic import SecretStr
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import (
     ArgumentError,
     DBAPIError,
@@ -15,12 +16,13 @@ from sqlalchemy.exc import (
     InterfaceError,
     OperationalError,
 )
-from sqlalchemy.orm import Session
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session, sessionmaker
 
 from service.errors import DatabaseUnavailable
 
 BUSY_SECONDS: Final = 5.0
-"""How long a writer waits for another before the desk says "busy"."""
+"""How long a writer waits for another, or anyone for a connection, before the desk says so."""
 
 
 class Database:
@@ -31,15 +33,16 @@ class Database:
     than fail half way.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str | SecretStr) -> None:
         """``url`` is SQLAlchemy's, for example ``sqlite:///lilin.db`` or ``postgresql+psycopg://…``.
 
         Raises:
             DatabaseUnavailable: the URL names no database that Lilin runs on.
         """
+        given = url.get_secret_value() if isinstance(url, SecretStr) else url
         try:
-            parsed = make_url(url)
-        except ArgumentError:
+            parsed = make_url(given)
+        except (ArgumentError, ValueError):
             raise DatabaseUnavailable("the database's URL cannot be read") from None
         if parsed.get_backend_name() == "postgresql":
             parsed = parsed.set(drivername="postgresql+psycopg")
@@ -54,13 +57,22 @@ class Database:
         options: dict[str, Any] = (
             {"connect_args": {"timeout": BUSY_SECONDS, "check_same_thread": False}}
             if self.is_sqlite
-            else {"pool_pre_ping": True, "connect_args": {"connect_timeout": 5}}
+            else {"pool_pre_ping": True, "connect_args": _postgres_options(parsed)}
         )
-        self.engine: Engine = create_engine(parsed, pool_size=8, max_overflow=8, **options)
+        self.engine: Engine = create_engine(
+            parsed,
+            pool_size=8,
+            max_overflow=8,
+            pool_timeout=BUSY_SECONDS,
+            hide_parameters=True,  # an error's message must not carry a post's text into a log
+            **options,
+        )
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
-        self._writing = self.engine.execution_options(lilin_writes=True)
+        self.writing = sessionmaker(
+            self.engine.execution_options(lilin_writes=True), expire_on_commit=False
+        )
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -79,16 +91,19 @@ class Database:
         Raises:
             DatabaseUnavailable: the database is gone or locked; nothing was written.
         """
-        with (
-            _said_plainly(),
-            Session(self._writing, expire_on_commit=False) as session,
-            session.begin(),
-        ):
+        with _said_plainly(), self.writing() as session, session.begin():
             yield session
 
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
+
+
+def _postgres_options(url: URL) -> dict[str, Any]:
+    options: dict[str, Any] = {"connect_timeout": 5}
+    if "options" not in url.query:
+        options["options"] = f"-c lock_timeout={BUSY_SECONDS:g}s"
+    return options
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
@@ -114,7 +129,7 @@ def _said_plainly() -> Iterator[None]:
         yield
     except IntegrityError:
         raise
-    except (OperationalError, InterfaceError) as error:
+    except (OperationalError, InterfaceError, PoolTimeout) as error:
         raise DatabaseUnavailable(
             "the database is locked or cannot be reached; try again in a moment"
         ) from error

@@ -22,6 +22,12 @@ class DatabaseUnavailable(DeskError):
     retry_after = 2
 
 
+class BadSettings(DeskError):
+    """A setting's value will not do."""
+
+    code = "settings"
+
+
 class Busy(DeskError):
     """Too much is waiting to be scored."""
 
@@ -72,6 +78,13 @@ class NotSignedIn(DeskError):
     code = "not-signed-in"
 
 
+class WrongPassword(DeskError):
+    """The old password is wrong; the person stays signed in."""
+
+    status = 403
+    code = "wrong-password"
+
+
 class MustChangePassword(DeskError):
     """The account still has its one-time password."""
 
@@ -84,6 +97,47 @@ class NotAllowed(DeskError):
 
     status = 403
     code = "not-allowed"
+
+
+class BadName(NotAllowed):
+    """No account can have this name."""
+
+    status = 422
+    code = "bad-name"
+
+
+class NameTaken(NotAllowed):
+    """There is an account of this name already."""
+
+    status = 409
+    code = "name-taken"
+
+
+class BadPassword(NotAllowed):
+    """The new password is too short, too long, too plain, or the old one."""
+
+    status = 422
+    code = "bad-password"
+
+
+class BadScopes(NotAllowed):
+    """A key would allow nothing, or more than its account's role."""
+
+    status = 422
+    code = "bad-scopes"
+
+
+class PrivateSearch(NotAllowed):
+    """A search could tell what is masked for the one who searches."""
+
+    code = "private-search"
+
+
+class LastAdmin(DeskError):
+    """Without this account nobody could manage the desk."""
+
+    status = 409
+    code = "last-admin"
 
 
 class NotFound(DeskError):

@@ -50,6 +50,7 @@ def install(app: FastAPI) -> None:
 
     async def desk_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, DeskError)
+        request.state.problem = error.code
         if wants_page(request):
             return _error_page(request, error)
         headers: dict[str, str] = {}
@@ -81,8 +82,14 @@ def install(app: FastAPI) -> None:
         return problem(status, str(error.detail), headers=error.headers)
 
     async def unforeseen(request: Request, error: Exception) -> Response:
-        # The message may hold what was sent: only the kind of the error is logged.
-        _log.error("unforeseen error", path=request.url.path, kind=type(error).__name__)
+        # The message may hold what was sent: the log takes only its kind and places.
+        number = str(getattr(request.state, "request_id", ""))
+        _log.error("request failed", request_id=number, exc_info=error)
+        answer = _unforeseen_answer(request)
+        answer.headers["X-Request-ID"] = number
+        return answer
+
+    def _unforeseen_answer(request: Request) -> Response:
         if wants_page(request):
             message = "Ada yang keliru di sini; kejadian ini sudah dicatat."
             return render(request, "salah.html", status=500, message=message)

@@ -195,7 +195,11 @@ class QueueItem(Table):
 
     __tablename__ = "queue"
     __table_args__ = (
-        Index("ix_queue_open", "open", "priority", "id"),
+        Index(  # order first, then what the queue is filtered by: no row is read in vain
+            "ix_queue_open",
+            *("open", "priority", "id", "risk", "label", "technique", "platform", "source"),
+            *("state", "first_seen_at"),
+        ),
         Index("ix_queue_assignee_id_claim_until", "assignee_id", "claim_until"),
         CheckConstraint("state IN ('new', 'claimed', 'decided', 'reopened')", name="state"),
         CheckConstraint("(state = 'decided') != open", name="open"),
@@ -209,6 +213,12 @@ class QueueItem(Table):
     """Not decided: kept beside ``state`` so that one index serves the open queue."""
     priority: Mapped[float]
     """What the queue is sorted by, highest first: see ``service.queue.service.priority``."""
+    risk: Mapped[float] = mapped_column(server_default="0")
+    """This and the next four are the post's: copies, for the queue is filtered by them."""
+    label: Mapped[str] = mapped_column(String(20), server_default="valid")
+    technique: Mapped[str | None] = mapped_column(String(20))
+    platform: Mapped[str] = mapped_column(String(40), server_default="")
+    source: Mapped[str] = mapped_column(String(200), server_default="")
     first_seen_at: Mapped[datetime] = mapped_column(Utc)
     due_at: Mapped[datetime] = mapped_column(Utc)
     assignee_id: Mapped[int | None] = mapped_column(ForeignKey("accounts.id"))
@@ -245,6 +255,94 @@ class Review(Table):
 
     item: Mapped[QueueItem] = relationship(back_populates="reviews")
     account: Mapped[Account] = relationship()
+
+
+class FeedState(StrEnum):
+    """Where the work on a feed stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class StoredFeed(Table):
+    """An uploaded feed, and the job of scoring it."""
+
+    __tablename__ = "feeds"
+    __table_args__ = (
+        Index("ix_feeds_state_id", "state", "id"),
+        CheckConstraint(
+            "state IN ('queued', 'running', 'done', 'failed', 'cancelled')", name="state"
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    name: Mapped[str] = mapped_column(String(200))
+    """As the sender called it: shown, never used as a path."""
+    file: Mapped[str] = mapped_column(String(80))
+    """Its name in the feeds' folder: random, with an ending that says the format."""
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    digest: Mapped[str] = mapped_column(String(64), index=True)
+    """SHA-256 of the file."""
+    format: Mapped[str] = mapped_column(String(10))
+    text_column: Mapped[str | None] = mapped_column(String(200))
+    account_id: Mapped[int | None] = mapped_column(ForeignKey("accounts.id"))
+    """Who sent it; None: the command line."""
+    created_at: Mapped[datetime] = mapped_column(Utc)
+    started_at: Mapped[datetime | None] = mapped_column(Utc)
+    finished_at: Mapped[datetime | None] = mapped_column(Utc)
+    state: Mapped[FeedState] = mapped_column(String(10), default=FeedState.QUEUED)
+    rows: Mapped[int] = mapped_column(BigInteger, default=0)
+    """Rows done: where the work goes on. Each was scored, known before or rejected."""
+    scored: Mapped[int] = mapped_column(BigInteger, default=0)
+    known: Mapped[int] = mapped_column(BigInteger, default=0)
+    queued: Mapped[int] = mapped_column(BigInteger, default=0)
+    """Of those scored, how many went into the queue."""
+    rejected: Mapped[int] = mapped_column(BigInteger, default=0)
+    done: Mapped[int] = mapped_column(BigInteger, default=0)
+    """How much of the file is read, in ``unit``."""
+    total: Mapped[int] = mapped_column(BigInteger, default=0)
+    unit: Mapped[str] = mapped_column(String(5), default="bytes")
+    rate: Mapped[float | None]
+    """Rows a second, of late."""
+    lease_owner: Mapped[str | None] = mapped_column(String(40))
+    lease_until: Mapped[datetime | None] = mapped_column(Utc)
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    """How often the work was taken up since it last got on."""
+    error_code: Mapped[str | None] = mapped_column(String(40))
+    error: Mapped[str | None] = mapped_column(Text)
+
+    account: Mapped[Account | None] = relationship()
+
+
+class FeedPost(Table):
+    """Which post a row of a feed became; several rows can be one post."""
+
+    __tablename__ = "feed_posts"
+
+    feed_id: Mapped[int] = mapped_column(
+        ForeignKey("feeds.id", ondelete="CASCADE"), primary_key=True
+    )
+    row: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    """From 1, in the order of the file, rejected rows counted too."""
+    post_id: Mapped[int] = mapped_column(ForeignKey("posts.id", ondelete="CASCADE"), index=True)
+
+
+class FeedReject(Table):
+    """A row of a feed that could not be scored, and why."""
+
+    __tablename__ = "feed_rejects"
+
+    feed_id: Mapped[int] = mapped_column(
+        ForeignKey("feeds.id", ondelete="CASCADE"), primary_key=True
+    )
+    row: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    line: Mapped[int] = mapped_column(BigInteger)
+    """Where the row begins: the line, or in Parquet and JSON documents the row's number."""
+    field: Mapped[str] = mapped_column(String(200))
+    reason: Mapped[str] = mapped_column(String(300))
 
 
 class AuditRow(Table):

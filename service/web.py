@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
@@ -11,11 +12,14 @@ from pydantic import BaseModel, ConfigDict
 
 from service.accounts import access, sessions
 from service.accounts.access import Caller
+from service.accounts.limits import Meter
 from service.batcher import Batcher
 from service.database import Database
-from service.errors import CrossSite, NotSignedIn
+from service.errors import CrossSite, DatabaseUnavailable, MustChangePassword, NotSignedIn
+from service.queue.likeness import Likeness
 from service.queue.service import QueueRules
 from service.settings import Settings
+from service.stats.service import Kept
 
 
 class Model(BaseModel):
@@ -30,7 +34,7 @@ def storable(text: str) -> str:
 
 
 COOKIE: Final = "lilin_session"
-_bearer = HTTPBearer(auto_error=False, description="An API key: `lilin key create`.")
+bearer = HTTPBearer(auto_error=False, description="An API key: `lilin key create`.")
 
 
 class Desk:
@@ -43,6 +47,9 @@ class Desk:
         self.database = database
         self.batcher = batcher
         self.rules = rules
+        self.likeness = Likeness()
+        self.kept_statistics = Kept()
+        self.meter = Meter(database, settings.requests_per_minute)
 
 
 def desk_of(request: Request) -> Desk:
@@ -53,27 +60,37 @@ def desk_of(request: Request) -> Desk:
 
 def caller_of(
     request: Request,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
 ) -> Caller:
-    """Return who makes the request: the account of an API key, or of a signed-in browser."""
-    database = desk_of(request).database
+    """Return who makes the request: the account of an API key, or of a signed-in browser.
+
+    Raises:
+        NotSignedIn: there is no key and no session, or they have ended.
+        MustChangePassword: a browser calls the API with the one-time password still in use.
+        TooOften: the caller has used up its requests of this minute.
+    """
+    desk = desk_of(request)
+    database = desk.database
     token = request.cookies.get(COOKIE)
     if credentials is None and token is None:
         raise NotSignedIn("send an API key: Authorization: Bearer lilin_…")
     with database.read() as session:
         if credentials is not None:
             caller = access.caller_of_key(session, credentials.credentials)
-            stale = access.use_is_stale(session, credentials.credentials)
         else:
             assert token is not None
             caller = sessions.caller_of_token(session, token)
-            stale = sessions.is_stale(session, token)
-    if stale:
-        with database.write() as session:
+    if caller.use_is_stale:
+        # A note, no more: a database that is locked for writing must not stop who only reads.
+        with suppress(DatabaseUnavailable), database.write() as session:
             if credentials is not None:
                 access.note_use(session, credentials.credentials)
             elif token is not None:
                 sessions.note_seen(session, token)
+    if request.url.path.startswith("/v1/"):
+        if credentials is None and caller.account.must_change:
+            raise MustChangePassword("choose a password of your own first: /ganti-sandi")
+        desk.meter.take(caller.via)
     return caller
 
 

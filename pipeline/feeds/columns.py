@@ -67,14 +67,16 @@ def choose_text_columns(
         if found is None:
             raise TextColumnMissing(
                 f"{where}: there is no column {printable_path(wanted)!r}; "
-                f"the feed has {_listed(by_name)}"
+                f"the feed has {_listed(by_name)}",
+                _shown(by_name),
             )
         return TextColumns(names=(found,))
     names = [by_name[name] for name in TEXT_COLUMNS if name in by_name]
     if not names:
         raise TextColumnMissing(
             f"{where}: no column is known to hold the text (the feed has {_listed(by_name)}); "
-            "name it with --text-column"
+            "name it with --text-column",
+            _shown(by_name),
         )
     fallbacks = [by_name[name] for name in _FALLBACKS if name in by_name]
     return TextColumns(names=tuple(dict.fromkeys([names[0], *fallbacks])))
@@ -116,8 +118,11 @@ def reject(line: int, field: str, reason: str, row: str) -> Reject:
     return Reject(line=line, field=field, reason=reason, row=row)
 
 
+def _shown(names: Iterable[str]) -> list[str]:
+    return [printable_path(name)[:40] for name in names][::-1]
+
+
 def _listed(names: Iterable[str]) -> str:
-    shown = [printable_path(name)[:40] for name in names]
-    shown.reverse()
+    shown = _shown(names)
     more = f" and {len(shown) - 20} more" if len(shown) > 20 else ""
     return ", ".join(repr(name) for name in shown[:20]) + more

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from itertools import chain, islice
+from itertools import chain
 from typing import Any, ClassVar, Final
 
 from pipeline.errors import FeedError
@@ -18,6 +18,7 @@ from pipeline.post import Post, Reject
 _ITEM_LIMIT: Final = 32 * 1024 * 1024
 """Bytes that one message may take in the document; a parser must hold it whole."""
 _LOOK_AHEAD: Final = 20
+_LOOK_AHEAD_BYTES: Final = 4 * 1024 * 1024
 _ARRAY: Final = "item"
 _CHAT: Final = "messages.item"
 _ACCOUNT: Final = "chats.list.item.messages.item"
@@ -39,7 +40,11 @@ class JsonFeed(Feed):
         self._source = source
         self._guard = _BoundedReads(source)
         self._items = self._read_items()
-        self._ahead = list(islice(self._items, _LOOK_AHEAD))
+        self._ahead: list[tuple[str, dict[str, Any], str]] = []
+        for item in self._items:
+            self._ahead.append(item)
+            if len(self._ahead) >= _LOOK_AHEAD or self._guard.total >= _LOOK_AHEAD_BYTES:
+                break
         if not self._ahead:
             raise FeedError(
                 f"{self.name}: there are no messages in it; a Telegram export (result.json) or "
@@ -108,11 +113,12 @@ class _BoundedReads:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self.since_item = 0
+        self.since_item = self.total = 0
 
     def read(self, count: int = -1) -> bytes:
         part = self._source.stream.read(count)
         self.since_item += len(part)
+        self.total += len(part)
         if self.since_item > _ITEM_LIMIT:
             raise FeedError(
                 f"{self._source.name}: one message is longer than "

@@ -78,7 +78,7 @@ class CsvEncoder(Encoder):
         """Return the header line."""
         names = [*(self._columns[index] for index in self._kept), *LILIN_COLUMNS]
         text = ("\ufeff" if self._bom else "") + self._row.line(names)
-        return compress(text.encode("utf-8"), self._compression)
+        return compress(text.encode("utf-8", "surrogatepass"), self._compression)
 
     def encode(self, rows: Sequence[Scored]) -> bytes:
         """Return one line for each post."""

@@ -12,13 +12,20 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
+from service.accounts import passwords
+from service.accounts.passwords import Password
 from service.audit import trail as audit
-from service.errors import NotAllowed, NotFound, NotSignedIn
+from service.errors import (
+    BadName,
+    BadScopes,
+    NameTaken,
+    NotAllowed,
+    NotFound,
+    NotSignedIn,
+)
 from service.tables import Account, ApiKey
 
 
@@ -49,13 +56,11 @@ ROLES: Final[dict[str, frozenset[Right]]] = {
     "admin": frozenset(Right),
 }
 KEY_DAYS: Final = 365
-MINIMUM_PASSWORD: Final = 12
-_NAME: Final = re.compile(r"[\w.-]{2,80}")
+_NAME: Final = re.compile(r"\w[\w.-]{1,79}")
+_NOBODYS: Final = frozenset({"unknown", "system", "desk"})
+"""Names that the audit trail uses for no account."""
 _KEY: Final = re.compile(r"lilin_([0-9a-f]{8})_([\w-]{40,60})")
-_LAST_USED_EVERY: Final = timedelta(minutes=1)
-_hasher: Final = PasswordHasher()
-_NOBODY: Final = _hasher.hash(secrets.token_hex(16))
-"""Checked when there is no such account, so that the answer takes as long."""
+_NOTED_EVERY: Final = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +70,13 @@ class Caller:
     account: Account
     via: str
     rights: frozenset[Right]
+    last_use: datetime | None = None
+    """When the key or session was used before, as far as it was noted."""
+
+    @property
+    def use_is_stale(self) -> bool:
+        """Whether this use is worth noting: it is kept to the minute."""
+        return self.last_use is None or datetime.now(UTC) - self.last_use > _NOTED_EVERY
 
     def need(self, right: Right) -> None:
         """Let the caller pass.
@@ -80,25 +92,28 @@ class Caller:
 
 
 def create_account(
-    session: Session, name: str, role: str, *, actor: str, password: str | None = None
+    session: Session, name: str, role: str, *, actor: str, password: Password | None = None
 ) -> tuple[Account, str]:
-    """Make an account and return it with its password (a random one-time one by default).
+    """Make an account and return it with its password.
+
+    Make ``password`` before the transaction (``passwords.one_time()``): hashing takes long. None:
+    a one-time one is made here, which is fit for a command or a test.
 
     Raises:
-        NotAllowed: the name, role or password will not do; the message says why.
+        BadName, NameTaken, NotAllowed: the name or role will not do; the message says why.
     """
-    if not _NAME.fullmatch(name):
-        raise NotAllowed("a name has 2 to 80 letters, digits, dots or dashes")
+    if not _NAME.fullmatch(name) or name.lower() in _NOBODYS:
+        raise BadName("a name has 2 to 80 letters, digits, dots or dashes, a letter first")
     if role not in ROLES:
         raise NotAllowed(f"there is no role “{role}”; there are {', '.join(ROLES)}")
     if session.scalar(select(Account).where(Account.name == name)) is not None:
-        raise NotAllowed(f"there is an account “{name}” already")
-    given = password if password is not None else secrets.token_urlsafe(12)
+        raise NameTaken(f"there is an account “{name}” already")
+    given = password or passwords.one_time()
     account = Account(
         name=name,
         role=role,
-        password_hash=_hashed(given),
-        must_change=password is None,
+        password_hash=given.hash,
+        must_change=given.one_time,
         created_at=datetime.now(UTC),
     )
     session.add(account)
@@ -106,40 +121,7 @@ def create_account(
     audit.record(
         session, actor=actor, action="account.create", subject=f"account:{name}", role=role
     )
-    return account, given
-
-
-def set_password(account: Account, password: str) -> None:
-    """Give an account another password.
-
-    Raises:
-        NotAllowed: it is too short.
-    """
-    account.password_hash = _hashed(password)
-
-
-def _hashed(password: str) -> str:
-    if len(password) < MINIMUM_PASSWORD:
-        raise NotAllowed(f"a password has {MINIMUM_PASSWORD} characters or more")
-    return _hasher.hash(password)
-
-
-def check_password(session: Session, name: str, password: str) -> Account:
-    """Return the account that name and password belong to.
-
-    Raises:
-        NotSignedIn: they belong to none; nothing tells which of the two was wrong.
-    """
-    account = session.scalar(select(Account).where(Account.name == name, Account.active))
-    try:
-        _hasher.verify(account.password_hash if account else _NOBODY, password)
-    except (VerificationError, InvalidHashError):
-        account = None
-    if account is None:
-        raise NotSignedIn("the name or the password is not right")
-    if _hasher.check_needs_rehash(account.password_hash):
-        account.password_hash = _hasher.hash(password)
-    return account
+    return account, given.text
 
 
 # --- keys --------------------------------------------------------------------------------------
@@ -157,17 +139,17 @@ def create_key(
     """Make an API key of an account and return it; it cannot be shown again.
 
     Raises:
-        NotAllowed: a scope does not exist, or is more than the account's role may.
+        BadScopes: a scope does not exist, or is more than the account's role may.
     """
     unknown = set(scopes) - {r.value for r in Right}
     if unknown:
-        raise NotAllowed(
+        raise BadScopes(
             f"there is no scope “{min(unknown)}”; there are {', '.join(r.value for r in Right)}"
         )
     beyond = {Right(s) for s in scopes} - ROLES[account.role]
     if beyond or not scopes:
         what = ", ".join(sorted(beyond)) or "nothing"
-        raise NotAllowed(f"a key of {account.name} ({account.role}) cannot allow {what}")
+        raise BadScopes(f"a key of {account.name} ({account.role}) cannot allow {what}")
     prefix, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
     key = f"lilin_{prefix}_{secret}"
     now = datetime.now(UTC)
@@ -201,7 +183,7 @@ def _key_hash(key: str) -> str:
 
 
 def revoke_key(session: Session, prefix: str, *, actor: str) -> None:
-    """End a key at once.
+    """End a key at once; one that was revoked before stays so.
 
     Raises:
         NotFound: there is no such key.
@@ -209,8 +191,26 @@ def revoke_key(session: Session, prefix: str, *, actor: str) -> None:
     key = session.scalar(select(ApiKey).where(ApiKey.prefix == prefix))
     if key is None:
         raise NotFound(f"there is no key {prefix}")
-    key.revoked_at = key.revoked_at or datetime.now(UTC)
-    audit.record(session, actor=actor, action="key.revoke", subject=f"key:{prefix}")
+    if key.revoked_at is None:
+        key.revoked_at = datetime.now(UTC)
+        audit.record(session, actor=actor, action="key.revoke", subject=f"key:{prefix}")
+
+
+def list_keys(session: Session, *, before: int | None = None, limit: int = 100) -> list[ApiKey]:
+    """Return keys with their accounts, the newest first, from the row ``before`` on."""
+    query = select(ApiKey).options(joinedload(ApiKey.account)).order_by(ApiKey.id.desc())
+    if before is not None:
+        query = query.where(ApiKey.id < before)
+    return list(session.scalars(query.limit(limit)))
+
+
+def key_state(key: ApiKey, now: datetime) -> str:
+    """Return ``active``, ``revoked``, ``ended`` or ``closed`` (its account is)."""
+    if key.revoked_at is not None:
+        return "revoked"
+    if key.expires_at is not None and key.expires_at <= now:
+        return "ended"
+    return "active" if key.account.active else "closed"
 
 
 def caller_of_key(session: Session, key: str) -> Caller:
@@ -231,15 +231,7 @@ def caller_of_key(session: Session, key: str) -> Caller:
         account=row.account,
         via=f"key {row.prefix}",
         rights=ROLES[row.account.role] & {Right(s) for s in row.scopes},
-    )
-
-
-def use_is_stale(session: Session, key: str) -> bool:
-    """Return whether ``note_use`` has something to write: the time of use is kept to the minute."""
-    row = _key_row(session, key)
-    now = datetime.now(UTC)
-    return row is not None and (
-        row.last_used_at is None or now - row.last_used_at > _LAST_USED_EVERY
+        last_use=row.last_used_at,
     )
 
 

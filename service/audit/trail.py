@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from service.errors import AuditBroken
@@ -67,13 +67,14 @@ def chained(before: str, row: AuditRow) -> str:
     return hashlib.sha256(before.encode() + content).hexdigest()
 
 
-def rows(session: Session) -> Iterator[AuditRow]:
-    """Yield the trail from its start, in pages."""
+def rows(session: Session, *, until: int | None = None) -> Iterator[AuditRow]:
+    """Yield the trail from its start to the row ``until`` (None: to its end), in pages."""
     last = 0
     while True:
-        page = session.scalars(
-            select(AuditRow).where(AuditRow.id > last).order_by(AuditRow.id).limit(_PAGE)
-        ).all()
+        query = select(AuditRow).where(AuditRow.id > last).order_by(AuditRow.id).limit(_PAGE)
+        if until is not None:
+            query = query.where(AuditRow.id <= until)
+        page = session.scalars(query).all()
         yield from page
         if len(page) < _PAGE:
             return
@@ -87,17 +88,24 @@ def verify(session: Session) -> Verified:
     Raises:
         AuditBroken: a row was changed, dropped, slipped in or cut off; the message names it.
     """
+    # What others append while this reads is not yet part of what is checked.
+    head = session.scalars(select(AuditHead)).one()
+    until, last = head.last, head.hash
     before, count = START, 0
-    for row in rows(session):
+    for row in rows(session, until=until):
         if row.id != count + 1:
             raise AuditBroken(f"row {count + 1} of the audit trail is missing")
         if row.hash != chained(before, row):
             raise AuditBroken(f"row {row.id} of the audit trail is not what was written")
         before, count = row.hash, row.id
-    head = session.scalars(select(AuditHead)).one()
-    if (head.last, head.hash) != (count, before):
+    if (until, last) != (count, before):
         raise AuditBroken(
-            f"the audit trail ends at row {count}, but {head.last} rows were written: "
+            f"the audit trail ends at row {count}, but {until} rows were written: "
             "its end was cut off"
         )
+    # One statement sees one moment: nothing may stand beyond the head.
+    newest = select(AuditHead.last, select(func.max(AuditRow.id)).scalar_subquery())
+    counted, highest = session.execute(newest).one()
+    if counted != (highest or 0):
+        raise AuditBroken(f"row {highest} of the audit trail stands beyond its end, {counted}")
     return Verified(rows=count, head=before)

@@ -61,6 +61,107 @@ RIGHTS: Final = {
     "reopen": "membuka lagi",
     "administer": "mengelola",
 }
+PLATFORMS: Final = {
+    "x": "X (Twitter)",
+    "facebook": "Facebook",
+    "instagram": "Instagram",
+    "tiktok": "TikTok",
+    "youtube": "YouTube",
+    "threads": "Threads",
+    "whatsapp": "WhatsApp",
+    "telegram": "Telegram",
+    "news": "Situs berita",
+    "unknown": "Tidak tahu",
+}
+AGES: Final = {
+    "6": "6 jam terakhir",
+    "24": "24 jam terakhir",
+    "72": "3 hari terakhir",
+    "168": "7 hari terakhir",
+}
+"""Hours since a post was first seen."""
+QUEUE_DONE: Final = {
+    "ambil": "Kiriman ini Anda kerjakan; orang lain tidak bisa memutuskannya.",
+    "lepas": "Kiriman dikembalikan ke antrean.",
+    "alihkan": "Kiriman dialihkan.",
+    "batal": "Putusan dibatalkan; kiriman terbuka lagi.",
+    "buka": "Kiriman dibuka lagi untuk diputuskan ulang.",
+    "uji": "Kiriman menjadi butir uji: masuk antrean lagi tanpa memperlihatkan jawabannya.",
+    "uji-akhir": "Butir uji dilepas; putusannya tetap jawaban yang diketahui.",
+}
+"""What was done, said at the next page."""
+KEYS: Final = (
+    ("j atau ↓", "kiriman berikutnya"),
+    ("k atau ↑", "kiriman sebelumnya"),
+    ("Enter", "buka halaman kiriman"),
+    ("1", "putuskan: Hoaks"),
+    ("2", "putuskan: Disinformasi"),
+    ("3", "putuskan: Malinformasi"),
+    ("4", "putuskan: Valid"),
+    ("5", "putuskan: Perlu bahan lagi"),
+    ("u", "batalkan putusan Anda yang terakhir"),
+    ("c", "ambil kiriman"),
+    ("r", "lepas kiriman"),
+    ("h", "pilih rekan untuk dialihi"),
+    ("x", "tandai kiriman untuk diputuskan sekaligus"),
+    ("/", "cari"),
+    ("?", "daftar ini"),
+)
+KEY_STATES: Final = {
+    "active": "Berlaku",
+    "revoked": "Dicabut",
+    "ended": "Kedaluwarsa",
+    "closed": "Akun ditutup",
+}
+ACTIONS: Final = {
+    "sign-in": "Masuk",
+    "sign-in.failed": "Gagal masuk",
+    "sign-out": "Keluar",
+    "account.create": "Akun dibuat",
+    "account.role": "Peran diubah",
+    "account.close": "Akun ditutup",
+    "account.open": "Akun dibuka lagi",
+    "account.password": "Kata sandi diganti",
+    "account.password_failed": "Gagal mengganti kata sandi",
+    "account.reset": "Kata sandi disetel ulang",
+    "key.create": "Kunci dibuat",
+    "key.revoke": "Kunci dicabut",
+    "queue.claim": "Kiriman diambil",
+    "queue.release": "Kiriman dilepas",
+    "queue.hand_over": "Kiriman diserahkan",
+    "queue.verdict": "Putusan",
+    "queue.undo": "Putusan dibatalkan",
+    "queue.reopen": "Kiriman dibuka lagi",
+    "queue.golden": "Butir uji dipasang",
+    "queue.golden_end": "Butir uji dilepas",
+    "feed.upload": "Unggahan diterima",
+    "feed.cancel": "Unggahan dihentikan",
+    "settings.change": "Pengaturan berubah",
+    "privacy.purge": "Data lama dihapus",
+}
+"""What the audit trail tells of."""
+ACTORS: Final = {"unknown": "tidak dikenal", "command line": "baris perintah", "system": "sistem"}
+DETAILS: Final = {
+    "account": "akun",
+    "address": "alamat",
+    "answer": "jawaban",
+    "answers": "jawaban tersimpan",
+    "before": "sebelumnya",
+    "days": "hari",
+    "bytes": "bita",
+    "feeds": "unggahan",
+    "items": "butir antrean",
+    "posts": "kiriman",
+    "received_before": "diterima sebelum",
+    "reviews": "putusan",
+    "role": "peran",
+    "scopes": "hak",
+    "state": "keadaan",
+    "to": "kepada",
+    "verdict": "putusan",
+    "why": "alasan",
+}
+"""Names of the details of a line of the audit trail."""
 ERRORS: Final = {
     "database": "Basis data sedang terkunci atau tidak terjangkau. Coba lagi sebentar lagi.",
     "busy": "Antrean penilaian penuh. Coba lagi beberapa detik lagi.",
@@ -73,13 +174,52 @@ ERRORS: Final = {
     "taken": "Kiriman ini sedang dikerjakan orang lain atau sudah diputuskan.",
     "not-yours": "Ambil dulu kiriman ini; jatah waktu Anda mungkin sudah habis.",
     "nothing-to-undo": "Tidak ada putusan Anda yang bisa dibatalkan.",
+    "wrong-password": "Kata sandi sekarang tidak cocok.",
+    "bad-password": "Kata sandi baru belum memenuhi syarat: 12 sampai 200 karakter, tidak berulang-ulang, "
+    "tidak memuat nama akun, dan bukan yang lama.",
+    "bad-name": "Nama akun terdiri atas 2 sampai 80 huruf, angka, titik, atau tanda hubung, dan diawali "
+    "huruf atau angka.",
+    "name-taken": "Nama akun ini sudah dipakai.",
+    "bad-scopes": "Pilih paling sedikit satu hak, dan tidak melebihi peran akunnya.",
+    "last-admin": "Ini admin aktif yang terakhir. Jadikan orang lain admin lebih dulu.",
+    "nothing-chosen": "Belum ada kiriman yang ditandai.",
+    "feed": "Berkas ini tidak bisa dibaca: kosong, rusak, atau formatnya tidak dikenal.",
+    "text-column": "Kolom teks tidak ditemukan. Tulis namanya pada isian “Kolom teks”.",
+    "feed-cut-short": "Berkas terpotong atau rusak di tengah. Kiriman sebelum bagian itu sudah "
+    "dinilai; ambil lagi berkas aslinya, lalu unggah ulang.",
+    "feed-too-large": "Berkas terlalu besar. Mampatkan (.gz, .zst) atau bagi menjadi beberapa berkas.",
+    "feed-bomb": "Isi berkas setelah dibuka melampaui batas. Bagi menjadi beberapa berkas.",
+    "feed-gone": "Berkas unggahan ini sudah tidak disimpan lagi.",
+    "upload": "Unggahan terputus atau tidak ada berkas yang dipilih. Coba unggah lagi.",
+    "disk-full": "Ruang penyimpanan penuh; tidak ada yang disimpan. Hubungi admin.",
+    "nothing-scored": "Tidak ada satu baris pun yang bisa dinilai.",
+    "given-up": "Pekerjaan dihentikan setelah berulang kali gagal tanpa kemajuan. Hubungi admin.",
+    "private-search": "Mencari nomor atau nama akun hanya untuk yang berhak melihat data pribadi.",
     "invalid": "Isian belum lengkap atau tidak terbaca. Periksa lagi.",
+}
+
+
+FEED_STATES: Final = {
+    "queued": "Menunggu giliran",
+    "running": "Sedang dinilai",
+    "done": "Selesai",
+    "failed": "Gagal",
+    "cancelled": "Dibatalkan",
 }
 
 
 def said(error: DeskError) -> str:
     """Return what a page says of an error."""
     return ERRORS.get(error.code, "Ada yang keliru. Coba lagi.")
+
+
+def chance(risk: float) -> str:
+    """Return what a calibrated risk means."""
+    count = round(100 * risk)
+    many = (
+        "kurang dari 1" if count < 1 else "hampir semuanya" if count > 99 else f"kira-kira {count}"
+    )
+    return f"Dari 100 kiriman dengan skor seperti ini, {many} layak ditandai."
 
 
 def clock(moment: datetime | None) -> str:
@@ -100,6 +240,28 @@ def ago(moment: datetime, now: datetime | None = None) -> str:
     raise AssertionError
 
 
+def lasting(seconds: float) -> str:
+    """Return a length of time in one unit, or two where one would be too coarse."""
+    minutes = round(seconds / 60)
+    if seconds < 60:
+        return f"{seconds:.0f} detik"
+    if minutes < 60:
+        return f"{minutes} menit"
+    hours, rest = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} jam {rest} menit" if rest else f"{hours} jam"
+    days, rest = divmod(round(minutes / 60), 24)
+    return f"{days} hari {rest} jam" if rest else f"{days} hari"
+
+
+def agreeing(kappa: float) -> str:
+    """Return Cohen's kappa in words (Landis & Koch, 1977)."""
+    for least, name in ((0.8, "sangat kuat"), (0.6, "kuat"), (0.4, "sedang"), (0.2, "lemah")):
+        if kappa > least:
+            return name
+    return "sangat lemah"
+
+
 def percent(share: float) -> str:
     """Return a share as a whole percentage."""
     return f"{100 * share:.0f} %"
@@ -108,3 +270,26 @@ def percent(share: float) -> str:
 def number(value: int) -> str:
     """Return a count with dots between thousands, as Indonesian writes it."""
     return f"{value:,}".replace(",", ".")
+
+
+def size(count: int) -> str:
+    """Return a number of bytes in a unit that people read."""
+    value, unit = float(count), "B"
+    for larger in ("KB", "MB", "GB"):
+        if value < 1024:
+            break
+        value, unit = value / 1024, larger
+    return (
+        f"{value:.0f} {unit}"
+        if value >= 10 or unit == "B"
+        else f"{value:.1f} {unit}".replace(".", ",")
+    )
+
+
+def span(seconds: int) -> str:
+    """Return a stretch of time in its two largest units."""
+    if seconds >= 3600:
+        return f"{seconds // 3600} jam {seconds % 3600 // 60} menit"
+    if seconds >= 60:
+        return f"{seconds // 60} menit {seconds % 60} detik"
+    return f"{seconds} detik"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
-from sqlalchemy import select
+from sqlalchemy import Row, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, joinedload
 
@@ -21,6 +22,10 @@ from service.tables import QueueItem, State, StoredPost
 
 ScoreAndEmbed = Callable[[Sequence[str]], Sequence[tuple[Score, Floats]]]
 """``Scorer.score_and_embed``, or what stands before it."""
+Scores = Mapping[str, tuple[Score, Floats]]
+"""Score and embedding by a post's key."""
+_COPIED: Final = ("risk", "label", "technique", "platform", "source")
+"""What an item of the queue keeps of its post: see ``service.tables.QueueItem``."""
 MINIMUM_REACH: Final = 10
 """Expected reach of a post about which nothing is known: a handful of readers."""
 
@@ -45,6 +50,15 @@ class Accepted:
     """What became of a post: its row, whether it was known, whether it stands in the queue."""
 
     post: StoredPost
+    seen_before: bool
+    queued: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """The number of a post, whether it was known, whether it stands in the queue."""
+
+    id: int
     seen_before: bool
     queued: bool
 
@@ -88,96 +102,194 @@ def accept(
     Raises:
         DatabaseUnavailable: nothing was stored.
     """
-    by_key = {post_key(post): post for post in posts}
-    with database.read() as session:
-        fresh = by_key.keys() - _known(session, by_key.keys())
-    wanted = [key for key in by_key if key in fresh]
-    scores = dict(zip(wanted, score([by_key[key].text for key in wanted]), strict=True))
+    keys = [post_key(post) for post in posts]
+    scores = score_new(database, posts, keys, score)
     try:
         with database.write() as session:
-            return _store(session, posts, scores, rules, model)
+            return _accepted(session, store(session, posts, keys, scores, rules, model=model))
     except IntegrityError:  # another worker stored one of them at the same moment: now it is known
         with database.write() as session:
-            return _store(session, posts, scores, rules, model)
+            return _accepted(session, store(session, posts, keys, scores, rules, model=model))
 
 
-def _known(session: Session, keys: Collection[str]) -> dict[str, StoredPost]:
-    rows = session.scalars(
-        select(StoredPost).where(StoredPost.key.in_(keys)).options(joinedload(StoredPost.item))
-    )
-    return {stored.key: stored for stored in rows}
+def score_new(
+    database: Database, posts: Sequence[NewPost], keys: Sequence[str], score: ScoreAndEmbed
+) -> Scores:
+    """Return by key the scores of the posts that are not stored yet."""
+    by_key = dict(zip(keys, posts, strict=True))
+    with database.read() as session:
+        stored = set(session.scalars(select(StoredPost.key).where(StoredPost.key.in_(by_key))))
+    wanted = [key for key in by_key if key not in stored]
+    return dict(zip(wanted, score([by_key[key].text for key in wanted]), strict=True))
 
 
-def _store(
+def store(
     session: Session,
     posts: Sequence[NewPost],
-    scores: Mapping[str, tuple[Score, Floats]],
+    keys: Sequence[str],
+    scores: Scores,
     rules: QueueRules,
+    *,
     model: str,
-) -> list[Accepted]:
-    keys = [post_key(post) for post in posts]
-    known = _known(session, set(keys))
+) -> list[Stored]:
+    """Do the storing of ``accept`` in the caller's transaction; ``keys`` are the posts' keys.
+
+    Known posts are locked by number and new ones inserted by key, so that two that store the same
+    posts at once wait for one another, in whatever order each has them.
+
+    Raises:
+        IntegrityError: another stored one of them at the same moment; do it all again.
+        KeyError: a post has no score, for it was stored when ``score_new`` asked and is no more.
+    """
     now = datetime.now(UTC)
-    out: list[Accepted] = []
+    known = _known(session, keys)
+    times = Counter(keys)
+    engagement: dict[str, dict[str, int]] = {}
+    first: dict[str, NewPost] = {}
     for key, post in zip(keys, posts, strict=True):
-        stored = known.get(key)
-        seen_before = stored is not None
-        if stored is None:
-            stored = known[key] = _row(key, post, *scores[key], model, now)
-            if stored.risk >= rules.threshold:
-                stored.item = _item(stored, rules, now)
-            session.add(stored)
-        else:
-            stored.seen += 1
-            stored.engagement = _larger(stored.engagement, post.engagement)
-            stored.reach = expected_reach(stored.engagement)
-            if stored.item is not None:
-                stored.item.priority = priority(
-                    stored.risk, stored.reach, stored.item.first_seen_at, rules
-                )
-        out.append(Accepted(post=stored, seen_before=seen_before, queued=stored.item is not None))
-    session.flush()
+        first.setdefault(key, post)
+        before = engagement.get(key, known[key].engagement if key in known else {})
+        engagement[key] = _larger(before, post.engagement)
+    fresh = {
+        key: _row(key, first[key], *scores[key], engagement[key], times[key], model, now)
+        for key in sorted(first.keys() - known.keys())
+    }
+    _update_known(session, known, engagement, times, rules)
+    if fresh:
+        session.execute(insert(StoredPost.__table__), list(fresh.values()))  # type: ignore[arg-type]
+        # What is inserted in bulk passes the session's own count (service.operations.metrics).
+        session.info.setdefault("new", Counter())["post"] += len(fresh)
+    ids = {key: row.id for key, row in known.items()} | _ids(session, fresh)
+    risky = {key for key, row in fresh.items() if row["risk"] >= rules.threshold}
+    if risky:
+        items = [_item(StoredPost(id=ids[key], **fresh[key]), rules, now) for key in sorted(risky)]
+        session.execute(insert(QueueItem.__table__), items)  # type: ignore[arg-type]
+    queued = risky | {key for key, row in known.items() if row.item_id is not None}
+    out: list[Stored] = []
+    seen = set(known)
+    for key in keys:
+        out.append(Stored(id=ids[key], seen_before=key in seen, queued=key in queued))
+        seen.add(key)
     return out
 
 
+def _known(session: Session, keys: Collection[str]) -> dict[str, Row[*tuple[Any, ...]]]:
+    rows = session.execute(
+        select(
+            StoredPost.key,
+            StoredPost.id,
+            StoredPost.risk,
+            StoredPost.engagement,
+            QueueItem.id.label("item_id"),
+            QueueItem.first_seen_at,
+        )
+        .outerjoin(StoredPost.item)
+        .where(StoredPost.key.in_(set(keys)))
+        .order_by(StoredPost.id)
+        .with_for_update(of=StoredPost)
+    )
+    return {str(row.key): row for row in rows}
+
+
+def _update_known(
+    session: Session,
+    known: Mapping[str, Row[*tuple[Any, ...]]],
+    engagement: Mapping[str, dict[str, int]],
+    times: Mapping[str, int],
+    rules: QueueRules,
+) -> None:
+    if not known:
+        return
+    counted = [{"_id": row.id, "_times": times[key]} for key, row in known.items()]
+    post = StoredPost.__table__.c
+    session.connection().execute(
+        update(StoredPost.__table__)  # type: ignore[arg-type]
+        .where(post.id == bindparam("_id"))
+        .values(seen=post.seen + bindparam("_times")),
+        counted,
+    )
+    more = {k: row for k, row in known.items() if engagement[k] != row.engagement}
+    for key, row in more.items():
+        reach = expected_reach(engagement[key])
+        session.execute(
+            update(StoredPost)
+            .where(StoredPost.id == row.id)
+            .values(engagement=engagement[key], reach=reach)
+            .execution_options(synchronize_session=False)
+        )
+        if row.item_id is not None:
+            session.execute(
+                update(QueueItem)
+                .where(QueueItem.id == row.item_id)
+                .values(priority=priority(row.risk, reach, row.first_seen_at, rules))
+                .execution_options(synchronize_session=False)
+            )
+
+
+def _ids(session: Session, keys: Collection[str]) -> dict[str, int]:
+    rows = session.execute(
+        select(StoredPost.key, StoredPost.id).where(StoredPost.key.in_(set(keys)))
+    )
+    return {row.key: row.id for row in rows}
+
+
+def _accepted(session: Session, stored: Sequence[Stored]) -> list[Accepted]:
+    rows = session.scalars(
+        select(StoredPost)
+        .where(StoredPost.id.in_({s.id for s in stored}))
+        .options(joinedload(StoredPost.item))
+    )
+    posts = {post.id: post for post in rows}
+    return [Accepted(post=posts[s.id], seen_before=s.seen_before, queued=s.queued) for s in stored]
+
+
 def _row(
-    key: str, post: NewPost, score: Score, vector: Floats, model: str, now: datetime
-) -> StoredPost:
+    key: str,
+    post: NewPost,
+    score: Score,
+    vector: Floats,
+    engagement: dict[str, int],
+    seen: int,
+    model: str,
+    now: datetime,
+) -> dict[str, Any]:
     embedding = vector.astype(np.float16)
-    return StoredPost(
-        key=key,
-        platform=post.platform,
-        external_id=post.external_id,
-        source=post.source,
-        account=post.account,
-        url=post.url,
-        text=post.text,
-        posted_at=post.posted_at,
-        received_at=now,
-        reach=expected_reach(post.engagement),
-        engagement=dict(post.engagement),
-        risk=score.risk,
-        label=score.label,
-        hoax=score.hoax,
-        disinformation=score.disinformation,
-        malinformation=score.malinformation,
-        technique=score.technique,
-        tone=score.tone,
-        model=model,
-        embedding=embedding.tobytes() if embedding.size else None,
-        item=None,
-    )
+    return {
+        "key": key,
+        "platform": post.platform,
+        "external_id": post.external_id,
+        "source": post.source,
+        "account": post.account,
+        "url": post.url,
+        "text": post.text,
+        "posted_at": post.posted_at,
+        "received_at": now,
+        "reach": expected_reach(engagement),
+        "engagement": engagement,
+        "seen": seen,
+        "risk": score.risk,
+        "label": score.label,
+        "hoax": score.hoax,
+        "disinformation": score.disinformation,
+        "malinformation": score.malinformation,
+        "technique": score.technique,
+        "tone": score.tone,
+        "model": model,
+        "embedding": embedding.tobytes() if embedding.size else None,
+    }
 
 
-def _item(post: StoredPost, rules: QueueRules, now: datetime) -> QueueItem:
-    return QueueItem(
-        state=State.NEW,
-        open=True,
-        priority=priority(post.risk, post.reach, now, rules),
-        first_seen_at=now,
-        due_at=now + timedelta(hours=rules.hours_to_decide),
-        reviews_wanted=rules.reviews_for(post),
-    )
+def _item(post: StoredPost, rules: QueueRules, now: datetime) -> dict[str, Any]:
+    return {
+        "post_id": post.id,
+        "state": State.NEW,
+        "open": True,
+        "priority": priority(post.risk, post.reach, now, rules),
+        **{name: getattr(post, name) for name in _COPIED},
+        "first_seen_at": now,
+        "due_at": now + timedelta(hours=rules.hours_to_decide),
+        "reviews_wanted": rules.reviews_for(post),
+    }
 
 
 def _larger(a: dict[str, int], b: dict[str, int]) -> dict[str, int]:

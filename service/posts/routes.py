@@ -13,15 +13,18 @@ from sqlalchemy.orm import Session
 
 from service.accounts.access import Caller, Right
 from service.errors import NotFound, UsedOtherwise
+from service.posts.explain import explain
 from service.posts.intake import accept
 from service.posts.schemas import (
     AcceptedOut,
     AcceptedsOut,
+    ExplanationOut,
     PostOut,
     PostsIn,
     ScoreIn,
     ScoreOut,
     ScoresOut,
+    shown,
 )
 from service.tables import IdempotentAnswer, StoredPost
 from service.web import TheCaller, TheDesk
@@ -96,7 +99,22 @@ def get_post(post_id: int, caller: TheCaller, desk: TheDesk) -> PostOut:
     """Return a stored post with its score."""
     caller.need(Right.READ)
     with desk.database.read() as session:
-        post = session.get(StoredPost, post_id) if post_id < 2**63 else None
-        if post is None:
-            raise NotFound(f"there is no post {post_id}")
-        return PostOut.of(post, caller)
+        return PostOut.of(_post(session, post_id), caller)
+
+
+@router.get(
+    "/posts/{post_id}/explanation", tags=["posts"], summary="The words that raised a post's score"
+)
+def explain_post(post_id: int, caller: TheCaller, desk: TheDesk) -> ExplanationOut:
+    """Return the words or phrases without which the risk would be lower; computed when asked."""
+    caller.need(Right.READ)
+    with desk.database.read() as session:
+        text = shown(_post(session, post_id).text, caller)
+    return ExplanationOut.of(text, explain(text, desk.batcher))
+
+
+def _post(session: Session, post_id: int) -> StoredPost:
+    post = session.get(StoredPost, post_id) if 0 < post_id < 2**63 else None
+    if post is None:
+        raise NotFound(f"there is no post {post_id}")
+    return post

@@ -8,15 +8,28 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, ConfigDict, Field
 
 from models.scorer import Score
-from pipeline.pii import mask
-from service.accounts.access import Caller, Right
+from service.accounts.access import Caller
+from service.posts.explain import Explanation
 from service.posts.intake import Accepted, NewPost
+from service.privacy.masking import readable, sees_private
 from service.tables import StoredPost
 from service.web import Model, storable
 
 MAX_TEXTS = 256
 MAX_POSTS = 500
 Label = Literal["hoax", "disinformation", "malinformation", "valid"]
+
+
+def shown(text: str, caller: Caller) -> str:
+    """Return a post's text as the caller may see it."""
+    return readable(text, caller)
+
+
+def clipped(text: str, caller: Caller, length: int) -> str:
+    """Return the beginning of ``shown``."""
+    # Cut before masking (a post may be long), but not so short that half a number is left over.
+    clip = shown(text[: 4 * length], caller)
+    return clip if len(clip) <= length else clip[: length - 1].rstrip() + "…"
 
 
 class ScoreIn(Model):
@@ -110,6 +123,49 @@ class PostsIn(Model):
     posts: Annotated[list[PostIn], Field(min_length=1, max_length=MAX_POSTS)]
 
 
+class SpanOut(Model):
+    """Characters `start` to `end` of the text, and how far they raise the log-odds of the risk."""
+
+    start: int
+    end: int
+    text: str
+    weight: float
+    strong: bool
+
+
+class ExplanationOut(Model):
+    """Words that raised the score: what the model reacted to, an indication and no proof.
+
+    `text` is the post as the caller may see it; the spans count its characters (code points).
+    """
+
+    model_config = ConfigDict(str_max_length=None)
+
+    text: str
+    risk: float
+    spans: list[SpanOut]
+    partial: Annotated[bool, Field(description="The post is long: a part of it was looked at.")]
+
+    @classmethod
+    def of(cls, text: str, found: Explanation) -> ExplanationOut:
+        """Return an explanation as it is shown."""
+        return cls(
+            text=text,
+            risk=found.risk,
+            partial=found.partial,
+            spans=[
+                SpanOut(
+                    start=span.start,
+                    end=span.end,
+                    text=text[span.start : span.end],
+                    weight=span.weight,
+                    strong=span.strong,
+                )
+                for span in found.spans
+            ],
+        )
+
+
 class AcceptedOut(Model):
     """What became of one post."""
 
@@ -139,6 +195,8 @@ class AcceptedsOut(Model):
 class PostOut(Model):
     """A stored post; personal data is masked for those who may not see it."""
 
+    model_config = ConfigDict(str_max_length=None)  # what was taken in can be shown
+
     id: int
     platform: str
     external_id: str | None
@@ -157,12 +215,14 @@ class PostOut(Model):
     @classmethod
     def of(cls, post: StoredPost, caller: Caller) -> PostOut:
         """Return what the caller may see of a post."""
-        private = Right.SEE_PRIVATE in caller.rights
-        same = ("id", "platform", "source", "posted_at", "received_at", "reach", "seen", "model")
+        private = sees_private(caller)
+        same = ("id", "posted_at", "received_at", "reach", "seen", "model")
         return cls(
             **{name: getattr(post, name) for name in same},
             engagement=dict(post.engagement),
-            text=post.text if private else mask(post.text),
+            text=shown(post.text, caller),
+            platform=readable(post.platform, caller),
+            source=readable(post.source, caller),
             account=post.account if private else None,
             url=post.url if private else None,
             external_id=post.external_id if private else None,

@@ -6,23 +6,27 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from sqlalchemy import select
-from sqlalchemy.orm import Session, joinedload, selectinload
+from sqlalchemy.orm import Session
 
-from service.accounts import access
 from service.accounts.access import Caller, Right
 from service.errors import NotFound
+from service.queue import many, repository
 from service.queue import service as queue
+from service.queue.likeness import alike
 from service.queue.schemas import (
     HandOverIn,
     ItemOut,
+    OutcomeOut,
+    OutcomesOut,
     QueueOut,
     QueueQuery,
     VerdictIn,
+    VerdictsIn,
     WhyIn,
     cursor,
     read_cursor,
 )
-from service.tables import Account, QueueItem, Review
+from service.tables import Account, QueueItem
 from service.web import Desk, TheCaller, TheDesk, storable
 
 router = APIRouter(prefix="/v1")
@@ -33,7 +37,7 @@ def get_queue(caller: TheCaller, desk: TheDesk, query: Annotated[QueueQuery, Que
     """Return a page of the queue."""
     caller.need(Right.READ)
     with desk.database.read() as session:
-        items = queue.page(
+        page = repository.page(
             session,
             query.filters(caller),
             viewer_id=caller.account.id,
@@ -41,8 +45,7 @@ def get_queue(caller: TheCaller, desk: TheDesk, query: Annotated[QueueQuery, Que
             limit=query.limit,
         )
         return QueueOut(
-            items=[ItemOut.of(item, caller) for item in items],
-            next=cursor(items[-1]) if len(items) == query.limit else None,
+            items=[ItemOut.of(item, caller) for item in page.items], next=cursor(page.next)
         )
 
 
@@ -51,16 +54,7 @@ def _step(desk: Desk, caller: Caller, step: Any, *args: Any, **more: Any) -> Ite
     with desk.database.write() as session:
         item = step(session, *args, **more)
         session.flush()
-        shown = session.scalars(
-            select(QueueItem)
-            .where(QueueItem.id == item.id)
-            .options(
-                joinedload(QueueItem.post),
-                joinedload(QueueItem.assignee),
-                selectinload(QueueItem.reviews).joinedload(Review.account),
-            )
-            .execution_options(populate_existing=True)
-        ).one()
+        (shown,) = repository.items_of(session, [item.id])
         return ItemOut.of(shown, caller)
 
 
@@ -82,7 +76,7 @@ def hand_over(item_id: int, body: HandOverIn, caller: TheCaller, desk: TheDesk) 
 
     def step(session: Session) -> QueueItem:
         to = session.scalar(select(Account).where(Account.name == body.to, Account.active))
-        if to is None or Right.MODERATE not in access.ROLES[to.role]:
+        if to is None:
             raise NotFound(f"there is no moderator “{body.to}”")
         return queue.hand_over(session, _number(item_id), caller.account, to, desk.rules)
 
@@ -115,6 +109,44 @@ def reopen(item_id: int, body: WhyIn, caller: TheCaller, desk: TheDesk) -> ItemO
     """Put a decided item back into the queue, with a reason."""
     caller.need(Right.REOPEN)
     return _step(desk, caller, queue.reopen, _number(item_id), caller.account, storable(body.why))
+
+
+@router.post("/queue/{item_id}/golden", tags=["queue"], summary="Let an item check the desk")
+def make_golden(item_id: int, caller: TheCaller, desk: TheDesk) -> ItemOut:
+    """Make a decided item's verdict the known answer, and put the item before the others anew."""
+    caller.need(Right.REOPEN)
+    return _step(desk, caller, queue.make_golden, _number(item_id), caller.account, desk.rules)
+
+
+@router.delete("/queue/{item_id}/golden", tags=["queue"], summary="End such a check")
+def end_golden(item_id: int, caller: TheCaller, desk: TheDesk) -> ItemOut:
+    """Take a golden item out of the queue; it is decided with its known answer."""
+    caller.need(Right.REOPEN)
+    return _step(desk, caller, queue.end_golden, _number(item_id), caller.account)
+
+
+@router.post("/queue/verdicts", tags=["queue"], summary="Decide many items")
+def decide_many(body: VerdictsIn, caller: TheCaller, desk: TheDesk) -> OutcomesOut:
+    """Give one verdict on many items; what is free is claimed and decided, each for itself.
+
+    With `like`, on every open item whose post says the same as that one's, or nearly, among
+    the latest 60,000 of the queue; at most 500 of them a call.
+    """
+    caller.need(Right.MODERATE)
+    items = body.items
+    if body.like is not None:
+        with desk.database.read() as session:
+            items = alike(session, desk.likeness, body.like, viewer_id=caller.account.id)
+    outcomes = many.decide_many(
+        desk.database,
+        items,
+        caller.account,
+        body.verdict,
+        desk.rules,
+        note=storable(body.note),
+        evidence=[storable(link) for link in body.evidence],
+    )
+    return OutcomesOut(results=[OutcomeOut.of(outcome) for outcome in outcomes])
 
 
 def _number(item_id: int) -> int:

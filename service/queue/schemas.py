@@ -5,15 +5,17 @@ from __future__ import annotations
 import base64
 import struct
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Final
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, model_validator
 
 from service.accounts.access import Caller
 from service.errors import NotFound
 from service.posts.schemas import Label, PostOut
+from service.privacy.masking import check_search, readable, readable_links
 from service.queue import service as queue
-from service.queue.service import Filters
+from service.queue.many import Outcome
+from service.queue.repository import Cursor, Filters
 from service.tables import QueueItem, Review, State, Verdict
 from service.web import Model, storable
 
@@ -29,13 +31,13 @@ class ReviewOut(Model):
     undone: bool
 
     @classmethod
-    def of(cls, review: Review) -> ReviewOut:
-        """Return the review as it is shown."""
+    def of(cls, review: Review, caller: Caller) -> ReviewOut:
+        """Return what the caller may see of a review."""
         return cls(
             account=review.account.name,
             verdict=review.verdict,
-            note=review.note,
-            evidence=review.evidence,
+            note=readable(review.note, caller),
+            evidence=readable_links(review.evidence, caller),
             decided_at=review.decided_at,
             undone=review.undone_at is not None,
         )
@@ -70,7 +72,7 @@ class ItemOut(Model):
             due_at=item.due_at,
             decided_at=item.decided_at,
             verdict=item.verdict,
-            reviews=[ReviewOut.of(r) for r in shown],
+            reviews=[ReviewOut.of(r, caller) for r in shown],
             post=PostOut.of(item.post, caller),
         )
 
@@ -100,6 +102,7 @@ class QueueQuery(Model):
 
     def filters(self, caller: Caller) -> Filters:
         """Return the filters for ``service.queue``."""
+        check_search(self.words, caller)
         given = self.model_dump(exclude={"mine", "after", "limit", "words"})
         return Filters(
             **given,
@@ -108,12 +111,12 @@ class QueueQuery(Model):
         )
 
 
-def cursor(item: QueueItem) -> str:
-    """Return the cursor that stands for an item."""
-    return base64.urlsafe_b64encode(struct.pack(">dq", item.priority, item.id)).decode()
+def cursor(after: Cursor | None) -> str | None:
+    """Return a cursor as text."""
+    return None if after is None else base64.urlsafe_b64encode(struct.pack(">dq", *after)).decode()
 
 
-def read_cursor(text: str) -> queue.Cursor:
+def read_cursor(text: str) -> Cursor:
     """Return priority and number of a cursor.
 
     Raises:
@@ -128,15 +131,62 @@ def read_cursor(text: str) -> queue.Cursor:
     return priority, number
 
 
+Evidence = Annotated[
+    list[Annotated[str, Field(max_length=2000, pattern="^https?://")]],
+    Field(default_factory=list, max_length=20),
+]
+ItemId = Annotated[int, Field(gt=0, lt=2**63)]
+MAX_ITEMS: Final = 500
+
+
 class VerdictIn(Model):
     """A verdict, with what it rests on."""
 
     verdict: Verdict
     note: Annotated[str, Field(max_length=4000)] = ""
-    evidence: Annotated[
-        list[Annotated[str, Field(max_length=2000, pattern="^https?://")]],
-        Field(default_factory=list, max_length=20),
-    ]
+    evidence: Evidence
+
+
+class VerdictsIn(Model):
+    """One verdict on many items: those listed, or all open ones alike to one (its own included)."""
+
+    items: Annotated[list[ItemId], Field(default_factory=list, max_length=MAX_ITEMS)]
+    like: ItemId | None = None
+    verdict: Verdict
+    note: Annotated[str, Field(max_length=4000)] = ""
+    evidence: Evidence
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> VerdictsIn:
+        if bool(self.items) == (self.like is not None):
+            raise ValueError("give either “items” or “like”")
+        return self
+
+
+class OutcomeOut(Model):
+    """What became of one item; `code` and `detail` say why it was not decided."""
+
+    id: int
+    state: State | None
+    code: str | None
+    detail: str | None
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> OutcomeOut:
+        """Return what is said of an outcome."""
+        error = outcome.error
+        return cls(
+            id=outcome.item_id,
+            state=outcome.state,
+            code=error.code if error else None,
+            detail=str(error) if error else None,
+        )
+
+
+class OutcomesOut(Model):
+    """One outcome per item, in the order they were worked."""
+
+    results: list[OutcomeOut]
 
 
 class HandOverIn(Model):

@@ -12,22 +12,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final, NamedTuple
 
-from sqlalchemy import (
-    ColumnElement,
-    ColumnExpressionArgument,
-    and_,
-    exists,
-    func,
-    or_,
-    select,
-    tuple_,
-)
-from sqlalchemy.orm import Session, contains_eager, selectinload
+from sqlalchemy import case, func, or_, select
+from sqlalchemy.orm import Session
 
+from pipeline.pii import mask
+from service.accounts import access
+from service.accounts.access import Right
 from service.audit import trail as audit
 from service.errors import NotFound, NothingToUndo, NotYours, Taken
+from service.queue import repository
+from service.queue.repository import Filters
 from service.tables import Account, QueueItem, Review, State, StoredPost, Verdict
 
 _LN2: Final = math.log(2)
@@ -73,98 +69,7 @@ def priority(risk: float, reach: int, first_seen: datetime, rules: QueueRules) -
     )
 
 
-# --- reading -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filters:
-    """What a person wants to see of the queue; None: everything."""
-
-    state: State | None = None
-    label: str | None = None
-    technique: str | None = None
-    minimum_risk: float | None = None
-    platform: str | None = None
-    source: str | None = None
-    seen_after: datetime | None = None
-    seen_before: datetime | None = None
-    assignee_id: int | None = None
-    words: str | None = None
-
-
-Cursor = tuple[float, int]
-"""Priority and number of the last item of a page."""
-
-
-def page(
-    session: Session,
-    filters: Filters,
-    *,
-    viewer_id: int,
-    after: Cursor | None = None,
-    limit: int = 50,
-    now: datetime | None = None,
-) -> list[QueueItem]:
-    """Return items with their posts, highest priority first, from ``after`` on.
-
-    Without a state, what is open: new, reopened, or claimed. An item on which the viewer has
-    given a verdict that waits for a second one is not shown again to the viewer.
-    """
-    query = (
-        select(QueueItem)
-        .join(QueueItem.post)
-        .options(contains_eager(QueueItem.post), selectinload(QueueItem.assignee))
-        .where(*_conditions(filters, now or datetime.now(UTC)), _not_reviewed_by(viewer_id))
-        .order_by(QueueItem.priority.desc(), QueueItem.id.desc())
-        .limit(limit)
-    )
-    if after is not None:
-        query = query.where(tuple_(QueueItem.priority, QueueItem.id) < tuple_(*after))
-    return list(session.scalars(query))
-
-
-def _conditions(filters: Filters, now: datetime) -> list[ColumnExpressionArgument[bool]]:
-    wanted: list[ColumnExpressionArgument[bool]] = []
-    if filters.state is None:
-        wanted.append(QueueItem.open)
-    elif filters.state is State.DECIDED:
-        wanted.append(~QueueItem.open)
-    elif filters.state is State.CLAIMED:
-        wanted += [QueueItem.open, QueueItem.state == State.CLAIMED, QueueItem.claim_until > now]
-    else:
-        # A claim that ran out is no claim: such an item stands among the new ones.
-        lapsed = and_(QueueItem.state == State.CLAIMED, QueueItem.claim_until <= now)
-        same = QueueItem.state == filters.state
-        wanted += [QueueItem.open, or_(same, lapsed) if filters.state is State.NEW else same]
-    equal: tuple[tuple[Any, Any], ...] = (
-        (StoredPost.label, filters.label),
-        (StoredPost.technique, filters.technique),
-        (StoredPost.platform, filters.platform),
-        (StoredPost.source, filters.source),
-        (QueueItem.assignee_id, filters.assignee_id),
-    )
-    wanted += [column == value for column, value in equal if value is not None]
-    if filters.minimum_risk is not None:
-        wanted.append(StoredPost.risk >= filters.minimum_risk)
-    if filters.seen_after is not None:
-        wanted.append(QueueItem.first_seen_at >= filters.seen_after)
-    if filters.seen_before is not None:
-        wanted.append(QueueItem.first_seen_at < filters.seen_before)
-    if filters.words:
-        wanted += [
-            func.lower(StoredPost.text).contains(word, autoescape=True)
-            for word in filters.words.lower().split()[:8]
-        ]
-    return wanted
-
-
-def _not_reviewed_by(account_id: int) -> ColumnElement[bool]:
-    given = exists().where(
-        Review.item_id == QueueItem.id,
-        Review.account_id == account_id,
-        Review.undone_at.is_(None),
-    )
-    return or_(~QueueItem.open, ~given)
+# --- claims ------------------------------------------------------------------------------------
 
 
 def effective_state(item: QueueItem, now: datetime) -> State:
@@ -172,9 +77,6 @@ def effective_state(item: QueueItem, now: datetime) -> State:
     if item.state == State.CLAIMED and item.claim_until is not None and item.claim_until <= now:
         return _open_state(item)
     return State(item.state)
-
-
-# --- claims ------------------------------------------------------------------------------------
 
 
 def claim(session: Session, item_id: int, account: Account, rules: QueueRules) -> QueueItem:
@@ -199,19 +101,12 @@ def claim(session: Session, item_id: int, account: Account, rules: QueueRules) -
     return item
 
 
-def claim_next(
-    session: Session, account: Account, rules: QueueRules, filters: Filters | None = None
-) -> QueueItem | None:
+def claim_next(session: Session, account: Account, rules: QueueRules) -> QueueItem | None:
     """Take the item of the highest priority that nobody holds; None: there is none."""
     now = datetime.now(UTC)
     query = (
-        select(QueueItem)
-        .join(QueueItem.post)
-        .where(
-            *_conditions(filters or Filters(), now),
-            _not_reviewed_by(account.id),
-            or_(QueueItem.state != State.CLAIMED, QueueItem.claim_until <= now),
-        )
+        repository.matches(Filters(), account.id, now)
+        .where(or_(QueueItem.state != State.CLAIMED, QueueItem.claim_until <= now))
         .order_by(QueueItem.priority.desc(), QueueItem.id.desc())
         .limit(1)
         .with_for_update(skip_locked=True, of=QueueItem)
@@ -243,10 +138,12 @@ def hand_over(
     """Give a claimed item to another person, with a lease of its own.
 
     Raises:
-        NotFound: there is no such item.
+        NotFound: there is no such item, or the other is no moderator.
         NotYours: the account does not hold it, or the other has given a verdict on it.
     """
     item = _held(session, item_id, account)
+    if not to.active or Right.MODERATE not in access.ROLES[to.role]:
+        raise NotFound(f"there is no moderator “{to.name}”")
     if any(r.account_id == to.id and r.undone_at is None for r in item.reviews):
         raise NotYours(f"{to.name} has given a verdict on it already")
     _hold(item, to.id, datetime.now(UTC), rules)
@@ -304,12 +201,28 @@ def decide(
     return item
 
 
+def take(session: Session, item_id: int, account: Account, rules: QueueRules) -> QueueItem:
+    """Return an item that the account holds, claimed now if it was free.
+
+    Raises:
+        NotFound: there is no such item.
+        Taken: see ``claim``.
+    """
+    item = _locked(session, item_id)
+    mine = item.assignee_id == account.id
+    if mine and effective_state(item, datetime.now(UTC)) is State.CLAIMED:
+        return item
+    return claim(session, item_id, account, rules)
+
+
 def _standing(item: QueueItem) -> list[Verdict]:
     return [Verdict(r.verdict) for r in item.reviews if r.undone_at is None]
 
 
 def _settled(item: QueueItem) -> Verdict | None:
     """Return what the standing verdicts come to, None while they come to nothing."""
+    if item.golden is not None:
+        return None  # it stays open for everyone's verdict
     firm = [v for v in _standing(item) if v is not Verdict.NEEDS_MORE]
     if len(firm) < item.reviews_wanted:
         return None
@@ -321,6 +234,8 @@ def _settled(item: QueueItem) -> Verdict | None:
 def _open_state(item: QueueItem) -> State:
     """Return the state of an open item that nobody holds."""
     given = _standing(item)
+    if item.golden is not None:
+        return State.NEW  # nothing tells that the answer is known
     asked = Verdict.NEEDS_MORE in given or len(given) >= item.reviews_wanted
     return State.REOPENED if asked else State.NEW
 
@@ -335,9 +250,10 @@ def reopen(session: Session, item_id: int, account: Account, why: str) -> QueueI
     item = _locked(session, item_id)
     if item.open:
         raise Taken("the item is open already")
-    item.open, item.state, item.verdict, item.decided_at = True, State.REOPENED, None, None
+    _open_again(item)
+    # The trail is kept for ever: what a person typed goes in without numbers and handles.
     audit.record(
-        session, actor=account.name, action="queue.reopen", subject=f"item:{item.id}", why=why
+        session, actor=account.name, action="queue.reopen", subject=f"item:{item.id}", why=mask(why)
     )
     return item
 
@@ -374,6 +290,89 @@ def undo(session: Session, account: Account, item_id: int | None = None) -> Queu
         verdict=Verdict(review.verdict).value,
     )
     return item
+
+
+# --- golden items ------------------------------------------------------------------------------
+
+
+def make_golden(session: Session, item_id: int, account: Account, rules: QueueRules) -> QueueItem:
+    """Make a decided item one that checks the desk itself: its verdict is the known answer.
+
+    It comes into the queue anew, as if it had just been seen, and stays there until
+    ``end_golden``, for one verdict of each person who has not given one on it.
+
+    Raises:
+        NotFound: there is no such item.
+        Taken: it is not decided, or its verdict answers nothing.
+    """
+    item = _locked(session, item_id)
+    if item.open or item.verdict is None or item.verdict == Verdict.NEEDS_MORE:
+        raise Taken("decide the item first; its verdict becomes the known answer")
+    now = datetime.now(UTC)
+    item.golden = item.verdict
+    _open_again(item)
+    item.first_seen_at, item.due_at = now, now + timedelta(hours=rules.hours_to_decide)
+    item.priority = priority(item.post.risk, item.post.reach, now, rules)
+    audit.record(
+        session,
+        actor=account.name,
+        action="queue.golden",
+        subject=f"item:{item.id}",
+        answer=Verdict(item.golden).value,
+    )
+    return item
+
+
+def end_golden(session: Session, item_id: int, account: Account) -> QueueItem:
+    """Take a golden item out of the queue; it is decided with its known answer.
+
+    Raises:
+        NotFound: there is no such item.
+        Taken: it is not golden, or not open.
+    """
+    item = _locked(session, item_id)
+    if item.golden is None or not item.open:
+        raise Taken("the item is no golden one in the queue")
+    _let_go(item)
+    item.open, item.state = False, State.DECIDED
+    item.verdict, item.decided_at = item.golden, datetime.now(UTC)
+    audit.record(session, actor=account.name, action="queue.golden_end", subject=f"item:{item.id}")
+    return item
+
+
+class Golden(NamedTuple):
+    """How often a moderator found the known answer: verdicts on golden items, and right ones."""
+
+    name: str
+    items: int
+    right: int
+
+
+def golden_agreement(session: Session) -> list[Golden]:
+    """Return each moderator's agreement with the known answers, by name.
+
+    For analysts and admins, to see where the guide is unclear. Counted is what was decided since
+    the item became golden; "needs more" is no answer and does not count.
+    """
+    rows = session.execute(
+        select(
+            Account.name,
+            func.count(),
+            func.sum(case((Review.verdict == QueueItem.golden, 1), else_=0)),
+        )
+        .select_from(Review)
+        .join(Review.item)
+        .join(Review.account)
+        .where(
+            QueueItem.golden.is_not(None),
+            Review.undone_at.is_(None),
+            Review.verdict != Verdict.NEEDS_MORE,
+            Review.decided_at > QueueItem.first_seen_at,
+        )
+        .group_by(Account.name)
+        .order_by(Account.name)
+    )
+    return [Golden(name, int(items), int(right)) for name, items, right in rows]
 
 
 # --- agreement ---------------------------------------------------------------------------------
@@ -446,6 +445,12 @@ def _hold(item: QueueItem, account_id: int, now: datetime, rules: QueueRules) ->
     item.assignee_id = account_id
     item.claimed_at = now
     item.claim_until = now + timedelta(minutes=rules.claim_minutes)
+
+
+def _open_again(item: QueueItem) -> None:
+    item.open, item.state, item.verdict, item.decided_at = True, State.REOPENED, None, None
+    if item.golden is not None:
+        item.state = State.NEW
 
 
 def _let_go(item: QueueItem) -> None:

@@ -15,8 +15,10 @@ from service.audit import trail as audit
 from service.database import Database
 from service.errors import NotFound, NothingToUndo, NotYours, Taken
 from service.posts.intake import Accepted, NewPost, accept, expected_reach, post_key
+from service.queue import repository
 from service.queue import service as queue
-from service.queue.service import Filters, QueueRules, cohen_kappa, priority
+from service.queue.repository import Filters
+from service.queue.service import QueueRules, cohen_kappa, priority
 from service.tables import Account, QueueItem, State, StoredPost, Verdict
 
 ALL = QueueRules(threshold=0.0, second_review_share=0.0, second_review_labels=())
@@ -33,10 +35,8 @@ def texts(count: int) -> list[NewPost]:
 
 def listed(database: Database, viewer: Account, **wanted: object) -> list[int]:
     with database.read() as session:
-        return [
-            i.id
-            for i in queue.page(session, Filters(**wanted), viewer_id=viewer.id)  # type: ignore[arg-type]
-        ]
+        found = repository.page(session, Filters(**wanted), viewer_id=viewer.id)  # type: ignore[arg-type]
+        return [i.id for i in found.items]
 
 
 def do(database: Database, step: Callable[..., QueueItem], *args: object, **more: object) -> State:
@@ -103,9 +103,12 @@ def test_pages_give_every_item_once_in_order(database: Database, people: People)
     seen: list[tuple[float, int]] = []
     after = None
     with database.read() as session:
-        while part := queue.page(session, Filters(), viewer_id=1, after=after, limit=5):
-            seen += [(i.priority, i.id) for i in part]
-            after = seen[-1]
+        while True:
+            part = repository.page(session, Filters(), viewer_id=1, after=after, limit=5)
+            seen += [(i.priority, i.id) for i in part.items]
+            after = part.next
+            if after is None:
+                break
     assert len(set(seen)) == 23
     assert seen == sorted(seen, reverse=True)
 

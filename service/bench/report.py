@@ -1,0 +1,96 @@
+"""docs/benchmark-desk.md."""
+
+from __future__ import annotations
+
+from service.bench.clients import CLIENTS, Load
+from service.bench.queue import Queue
+from service.bench.run import Measured
+
+
+def report(found: Measured, machine: str) -> str:
+    """Return the report; what was left out of the run is left out of it."""
+    lines = [
+        "# Benchmark of the desk",
+        "",
+        f"Written by `lilin bench-desk` on: {machine}. Real processes on loopback; the clients run "
+        "on the same cores. A steady client's time counts from the moment its request was due. "
+        f"Texts: {found.texts:,} posts written for Lilin, and halves of two of them put together.",
+        "",
+        "| measured | figure | target |",
+        "|---|---|---|",
+    ]
+    if found.latency is not None:
+        latency = found.latency
+        lines.append(
+            f"| `POST /v1/score`, one post, 10 requests a second | p50 {latency.quantile(0.5):.0f} "
+            f"ms, p99 {latency.quantile(0.99):.0f} ms ({_kinds(latency)}) "
+            "| p50 ≤ 30 ms, p99 ≤ 150 ms |"
+        )
+    if found.alone and found.single is not None and found.listed is not None:
+        lines += [
+            f"| the scorer in a process of its own | {found.alone:.0f} posts a second | |",
+            f"| {CLIENTS} clients, a post each | {_saturated(found.single, found.alone)} | ≥ 80 % |",
+            f"| {CLIENTS} clients, 16 posts each | {_saturated(found.listed, found.alone)} | ≥ 80 % |",
+        ]
+    if found.beyond is not None:
+        lines.append(
+            f"| {CLIENTS} clients, 250 posts each: more than may wait | {_kinds(found.beyond)}; "
+            f"{found.beyond.rate:.0f} posts a second | 429, no timeout |"
+        )
+    if found.rival is not None and found.single is not None:
+        lines += [
+            f"| plain FastAPI + transformers, {found.rival_said}, {CLIENTS} clients, a post each "
+            f"| {found.rival.rate:.1f} posts a second, p50 {found.rival.quantile(0.5):.0f} ms "
+            f"({_kinds(found.rival)}) | |",
+            f"| Lilin against it | {found.single.rate / max(found.rival.rate, 1e-9):.1f}× | ≥ 3× |",
+        ]
+    if found.ready:
+        starts = ", ".join(f"{s:.2f}" for s in found.ready)
+        lines.append(f"| from start to ready | {starts} s | ≤ 3 s |")
+        lines.append(
+            f"| resident memory, ready / highest under all of the load above | {found.memory_ready} "
+            f"/ {found.memory_highest} MB | ≤ 450 MB |"
+        )
+    for queue in found.queues:
+        page, api = queue.all(queue.page), queue.all(queue.api)
+        lines += [
+            f"| queue page on {queue.kind} | p50 {page.quantile(0.5):.0f} ms, "
+            f"p95 {page.quantile(0.95):.0f} ms | p95 ≤ 100 ms |",
+            f"| `GET /v1/queue` on {queue.kind} | p50 {api.quantile(0.5):.0f} ms, "
+            f"p95 {api.quantile(0.95):.0f} ms | p95 ≤ 100 ms |",
+        ]
+    for queue in found.queues:
+        lines += _queue(queue)
+    return "\n".join([*lines, ""])
+
+
+def _saturated(load: Load, alone: float) -> str:
+    return (
+        f"{load.rate:.0f} posts a second, {load.rate / alone:.0%} of it; "
+        f"p99 {load.quantile(0.99):.0f} ms ({_kinds(load)})"
+    )
+
+
+def _kinds(load: Load) -> str:
+    return ", ".join(f"{count:,} × {kind}" for kind, count in sorted(load.kinds.items()))
+
+
+def _queue(queue: Queue) -> list[str]:
+    lines = [
+        "",
+        f"## The queue on {queue.kind}",
+        "",
+        f"{queue.posts:,} posts, {queue.open:,} open items and as many decided, filled in "
+        f"{queue.filled_s:.0f} s. One request after the other; milliseconds. Highest resident "
+        f"memory of the service meanwhile: {queue.memory[1]} MB.",
+        "",
+        "| view | page p50 | page p95 | API p50 | API p95 | answers |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name in queue.api:
+        api, page = queue.api[name], queue.page.get(name)
+        figures = [load.quantile(q) for load in (page or Load(), api) for q in (0.5, 0.95)]
+        shown = " | ".join("" if f != f else f"{f:.0f}" for f in figures)
+        answers = Load(kinds=api.kinds + (page.kinds if page else Load().kinds))
+        lines.append(f"| {name} | {shown} | {_kinds(answers)} |")
+    return lines
