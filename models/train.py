@@ -63,7 +63,7 @@ class Settings:
     keep_embedding: float = 0.3
     anchor_share: float = 0.08
     """Share of the training texts whose embedding is held near the base's."""
-    checkpoints: int = 4
+    checkpoints: int = 6
     """How often, over the run, validation is measured and a checkpoint kept."""
     validation_rows: int = 2000
     """Rows of the validation part on which checkpoints are compared."""

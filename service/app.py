@@ -21,7 +21,7 @@ from service.accounts import admin_pages
 from service.accounts import pages as accounts_pages
 from service.audit import pages as audit_pages
 from service.audit import routes as audit
-from service.batcher import Batcher, Scores
+from service.batcher import ROUNDS_AT_ONCE, Batcher, Scores
 from service.database import Database
 from service.feeds import pages as feeds_pages
 from service.feeds import routes as feeds
@@ -72,7 +72,9 @@ def create_app(settings: Settings | None = None, *, scorer: DeskScorer | None = 
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         used = scorer or Scorer.load(settings.model, threads=settings.threads)
         database = Database(settings.database_url)
-        batcher = Batcher(Measured(used, metrics), waiting_chars=settings.waiting_chars)
+        batcher = Batcher(
+            Measured(used, metrics), waiting_chars=settings.waiting_chars, workers=ROUNDS_AT_ONCE
+        )
         metrics.watch_database(database)
         metrics.watch_line(lambda: batcher.waiting)
         app.state.desk = Desk(

@@ -1,9 +1,9 @@
 """One scorer for everyone: requests wait in line and are scored together.
 
-A single thread takes from the line what fits one round and gives it to the scorer, which spreads
-it over the cores. Idle, a post is scored at once; under load, posts share rounds, which is what
-makes a full service quick. Posts of people go before bulk work, and a round of bulk work is
-short, so that a person never waits long behind a feed.
+A few threads take from the line what fits one round and give it to the scorer, which spreads it
+over the cores. Idle, a post is scored at once; under load, posts share rounds, and while the
+answers of one round go out the next is scored, which is what makes a full service quick. Posts of
+people go before bulk work, and a round is short, so that a person never waits long behind a feed.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from service.errors import Busy, Stopping
 Result = tuple[Score, Floats]
 
 ROUND_CHARS: Final = 12_000
-"""Characters of one round: some 3,000 tokens, a fraction of a second."""
+"""Characters of one round: some 3,000 tokens, enough to put posts of like length together."""
 BULK_ROUND_CHARS: Final = 4_000
+ROUNDS_AT_ONCE: Final = 2
 WAITING_CHARS: Final = 400_000
 """Characters that may wait; beyond, the desk says "busy" rather than let callers time out."""
 LONGEST_WAIT_S: Final = 20.0
@@ -46,13 +47,25 @@ class _Request:
     texts: Sequence[str]
     cost: int
     future: Future[list[Result]]
-    done: list[Result]
+    results: list[Result | None]
+    taken: int = 0
+    """How many texts were taken off the line."""
+    left: int = 0
+    """How many have no result yet."""
+    failed: bool = False
+
+
+_Part = tuple[_Request, int, int]
+"""A request, and which of its texts (from, up to)."""
 
 
 class Batcher:
     """A bounded line before a scorer; safe to call from any thread."""
 
-    def __init__(self, scorer: Scores, *, waiting_chars: int = WAITING_CHARS) -> None:
+    def __init__(
+        self, scorer: Scores, *, waiting_chars: int = WAITING_CHARS, workers: int = 1
+    ) -> None:
+        """``workers`` is the number of rounds in the scorer at once; two leave it no pause."""
         self.version = scorer.version
         self._scorer = scorer
         self._limit = waiting_chars
@@ -61,8 +74,12 @@ class Batcher:
         self._chars_per_second = 5_000.0
         self._open = True
         self._change = threading.Condition()
-        self._thread = threading.Thread(target=self._work, name="batcher", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"batcher-{i}", daemon=True)
+            for i in range(workers)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def waiting(self) -> int:
@@ -77,7 +94,7 @@ class Batcher:
             Stopping: the service is stopping.
         """
         cost = sum(len(text) + CHARS_PER_POST for text in texts)
-        request = _Request(texts, cost, Future(), [])
+        request = _Request(texts, cost, Future(), [None] * len(texts), left=len(texts))
         if not texts:
             request.future.set_result([])
             return request.future
@@ -101,10 +118,11 @@ class Batcher:
         """Take nothing more, finish what was taken, and return."""
         with self._change:
             self._open = False
-            self._change.notify()
-        self._thread.join()
+            self._change.notify_all()
+        for thread in self._threads:
+            thread.join()
 
-    # --- the one thread -------------------------------------------------------------------------
+    # --- the threads ----------------------------------------------------------------------------
 
     def _work(self) -> None:
         while True:
@@ -114,62 +132,68 @@ class Batcher:
                 if not any(self._lines):
                     return
                 parts = self._next_round()
-            self._score(parts)
+                if any(self._lines):
+                    self._change.notify()
+            if parts:
+                self._score(parts)
 
-    def _next_round(self) -> list[tuple[_Request, Sequence[str]]]:
+    def _next_round(self) -> list[_Part]:
         """Take texts off the lines up to a round's size; people first, bulk if nobody waits."""
         line, room = (
             (self._lines[False], ROUND_CHARS)
             if self._lines[False]
             else (self._lines[True], BULK_ROUND_CHARS)
         )
-        parts: list[tuple[_Request, Sequence[str]]] = []
+        parts: list[_Part] = []
         while line and room > 0:
             request = line[0]
-            if request.future.cancelled():  # its caller went away
-                self._waiting -= request.cost
+            if request.failed or request.future.cancelled():  # its caller went away
+                if not request.failed:
+                    request.failed = True
+                    self._waiting -= request.cost
                 line.popleft()
                 continue
-            start = end = len(request.done) + sum(len(t) for r, t in parts if r is request)
+            start = end = request.taken
             while end < len(request.texts) and (room > 0 or end == start):
                 room -= len(request.texts[end]) + CHARS_PER_POST
                 end += 1
-            parts.append((request, request.texts[start:end]))
+            request.taken = end
+            parts.append((request, start, end))
             if end == len(request.texts):
                 line.popleft()
         return parts
 
-    def _score(self, parts: Sequence[tuple[_Request, Sequence[str]]]) -> None:
-        texts = [text for _, part in parts for text in part]
+    def _score(self, parts: Sequence[_Part]) -> None:
+        texts = [text for request, start, end in parts for text in request.texts[start:end]]
         started = time.perf_counter()
         try:
             results = list(self._scorer.score_and_embed(texts))
         except Exception as error:  # noqa: BLE001 - whatever it was, its callers must hear of it
-            self._fail([request for request, _ in parts], error)
+            self._fail([request for request, _, _ in parts], error)
             return
         chars = sum(len(text) + CHARS_PER_POST for text in texts)
         pace = chars / max(time.perf_counter() - started, 1e-6)
-        self._chars_per_second = 0.8 * self._chars_per_second + 0.2 * pace
-        at = 0
         finished: list[_Request] = []
-        for request, part in parts:
-            request.done.extend(results[at : at + len(part)])
-            at += len(part)
-            if len(request.done) == len(request.texts):
-                finished.append(request)
+        at = 0
         with self._change:
-            self._waiting -= sum(r.cost for r in finished)
+            self._chars_per_second = 0.8 * self._chars_per_second + 0.2 * pace
+            for request, start, end in parts:
+                request.results[start:end] = results[at : at + end - start]
+                at += end - start
+                request.left -= end - start
+                if not request.left and not request.failed:
+                    finished.append(request)
+                    self._waiting -= request.cost
         for request in finished:
             if request.future.set_running_or_notify_cancel():
-                request.future.set_result(request.done)
+                request.future.set_result([r for r in request.results if r is not None])
 
     def _fail(self, requests: Sequence[_Request], error: Exception) -> None:
         with self._change:
-            for request in requests:
-                for line in self._lines:
-                    if request in line:
-                        line.remove(request)
+            first = [request for request in requests if not request.failed]
+            for request in first:
+                request.failed = True
                 self._waiting -= request.cost
-        for request in requests:
+        for request in first:
             if request.future.set_running_or_notify_cancel():
                 request.future.set_exception(error)

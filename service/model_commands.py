@@ -121,7 +121,10 @@ def evaluate(
         bool, typer.Option("--card/--no-card", help="Renew the release's model card.")
     ] = True,
 ) -> None:
-    """Measure a release on the test part, beside its rivals; writes the report and the card."""
+    """Measure a release on the test part, beside its rivals; writes the report and the card.
+
+    The network before rounding and the base are measured too where training left them in WORK.
+    """
     _need_training()
     from models.build import network_logits
     from models.corpus import build_corpus
@@ -132,11 +135,11 @@ def evaluate(
     from models.train import base_embeddings
 
     target = model or RELEASE
-    base = work / "base"
+    base, best = work / "base", work / "best"
     result = measure(
         Scorer.load(target),
         build_corpus(folder),
-        fp32=network_logits(work / "best"),
+        fp32=network_logits(best) if best.is_dir() else None,
         embed_base=base_embeddings(str(base)) if base.is_dir() else None,
         progress=lambda step: typer.echo(f"measuring: {step}", err=True),
     )

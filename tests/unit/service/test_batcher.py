@@ -31,13 +31,41 @@ class Watched(FakeScorer):
 
 
 def test_many_callers_each_get_their_own_results() -> None:
-    batcher = Batcher(FakeScorer())
+    batcher = Batcher(FakeScorer(), workers=3)
     requests = {i: [f"post {i} {j}" for j in range(i % 9)] for i in range(120)}
     futures = {i: batcher.submit(texts, bulk=i % 3 == 0) for i, texts in requests.items()}
     for i, texts in requests.items():
         assert [s for s, _ in futures[i].result(10)] == FakeScorer().score(texts)
     batcher.close()
     assert batcher.waiting == 0
+
+
+def test_a_long_request_is_scored_by_all_threads_and_answered_in_order() -> None:
+    class Together(FakeScorer):
+        """Lets no round end before another has begun."""
+
+        meeting = threading.Barrier(2)
+
+        def score_and_embed(self, texts: Sequence[str]) -> list[Any]:
+            self.meeting.wait(10)
+            return super().score_and_embed(texts)
+
+    batcher = Batcher(Together(), workers=2)
+    texts = [f"kabar {i} " * 200 for i in range(24)]  # an even number of rounds
+    assert [s for s, _ in batcher.score_and_embed(texts)] == FakeScorer().score(texts)
+    batcher.close()
+
+
+def test_a_request_that_fails_in_two_rounds_fails_once() -> None:
+    class Failing(FakeScorer):
+        def score_and_embed(self, texts: Sequence[str]) -> list[Any]:
+            raise MemoryError("no room")
+
+    batcher = Batcher(Failing(), workers=2)
+    with pytest.raises(MemoryError):
+        batcher.score_and_embed(["x" * 2000] * 40)
+    assert batcher.waiting == 0
+    batcher.close()
 
 
 def test_a_person_goes_before_the_rest_of_a_feed() -> None:
