@@ -46,6 +46,7 @@ class Scores(Protocol):
 class _Request:
     texts: Sequence[str]
     cost: int
+    """Characters that still wait or are being scored."""
     future: Future[list[Result]]
     results: list[Result | None]
     taken: int = 0
@@ -53,6 +54,7 @@ class _Request:
     left: int = 0
     """How many have no result yet."""
     failed: bool = False
+    """Its caller has gone or was told of an error: what is left of it is not scored."""
 
 
 _Part = tuple[_Request, int, int]
@@ -93,7 +95,7 @@ class Batcher:
             Busy: the line is full.
             Stopping: the service is stopping.
         """
-        cost = sum(len(text) + CHARS_PER_POST for text in texts)
+        cost = _cost(texts)
         request = _Request(texts, cost, Future(), [None] * len(texts), left=len(texts))
         if not texts:
             request.future.set_result([])
@@ -148,14 +150,12 @@ class Batcher:
         while line and room > 0:
             request = line[0]
             if request.failed or request.future.cancelled():  # its caller went away
-                if not request.failed:
-                    request.failed = True
-                    self._waiting -= request.cost
+                self._drop(request)
                 line.popleft()
                 continue
             start = end = request.taken
             while end < len(request.texts) and (room > 0 or end == start):
-                room -= len(request.texts[end]) + CHARS_PER_POST
+                room -= _cost(request.texts[end : end + 1])
                 end += 1
             request.taken = end
             parts.append((request, start, end))
@@ -171,29 +171,42 @@ class Batcher:
         except Exception as error:  # noqa: BLE001 - whatever it was, its callers must hear of it
             self._fail([request for request, _, _ in parts], error)
             return
-        chars = sum(len(text) + CHARS_PER_POST for text in texts)
+        chars = _cost(texts)
         pace = chars / max(time.perf_counter() - started, 1e-6)
         finished: list[_Request] = []
         at = 0
         with self._change:
-            self._chars_per_second = 0.8 * self._chars_per_second + 0.2 * pace
+            if chars >= BULK_ROUND_CHARS:  # a short round tells of its fixed cost, not of the pace
+                self._chars_per_second = 0.8 * self._chars_per_second + 0.2 * pace
             for request, start, end in parts:
                 request.results[start:end] = results[at : at + end - start]
                 at += end - start
                 request.left -= end - start
-                if not request.left and not request.failed:
+                if request.failed:
+                    continue
+                done = _cost(request.texts[start:end])
+                request.cost -= done
+                self._waiting -= done
+                if not request.left:
                     finished.append(request)
-                    self._waiting -= request.cost
         for request in finished:
             if request.future.set_running_or_notify_cancel():
                 request.future.set_result([r for r in request.results if r is not None])
+
+    def _drop(self, request: _Request) -> None:
+        if not request.failed:
+            request.failed = True
+            self._waiting -= request.cost
 
     def _fail(self, requests: Sequence[_Request], error: Exception) -> None:
         with self._change:
             first = [request for request in requests if not request.failed]
             for request in first:
-                request.failed = True
-                self._waiting -= request.cost
+                self._drop(request)
         for request in first:
             if request.future.set_running_or_notify_cancel():
                 request.future.set_exception(error)
+
+
+def _cost(texts: Sequence[str]) -> int:
+    return sum(len(text) + CHARS_PER_POST for text in texts)

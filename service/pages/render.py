@@ -84,7 +84,10 @@ def safe_path(path: str | None, otherwise: str = "/") -> str:
     """Return ``path`` if it is one of this desk, else ``otherwise``: no open redirect."""
     if not path or not path.startswith("/") or path.startswith(("//", "/\\")) or "\\" in path:
         return otherwise
-    parts = urlsplit(path)
+    try:
+        parts = urlsplit(path)
+    except ValueError:
+        return otherwise
     return otherwise if parts.scheme or parts.netloc else path
 
 

@@ -136,11 +136,18 @@ ACTIONS: Final = {
     "queue.golden_end": "Butir uji dilepas",
     "feed.upload": "Unggahan diterima",
     "feed.cancel": "Unggahan dihentikan",
+    "feed.done": "Unggahan selesai dinilai",
+    "feed.failed": "Unggahan gagal",
     "settings.change": "Pengaturan berubah",
     "privacy.purge": "Data lama dihapus",
 }
 """What the audit trail tells of."""
-ACTORS: Final = {"unknown": "tidak dikenal", "command line": "baris perintah", "system": "sistem"}
+ACTORS: Final = {
+    "unknown": "tidak dikenal",
+    "command line": "baris perintah",
+    "system": "sistem",
+    "worker": "pekerja",
+}
 DETAILS: Final = {
     "account": "akun",
     "address": "alamat",
@@ -149,6 +156,9 @@ DETAILS: Final = {
     "before": "sebelumnya",
     "days": "hari",
     "bytes": "bita",
+    "error": "galat",
+    "rows": "baris",
+    "sha256": "sidik berkas",
     "feeds": "unggahan",
     "items": "butir antrean",
     "posts": "kiriman",
@@ -163,6 +173,8 @@ DETAILS: Final = {
 }
 """Names of the details of a line of the audit trail."""
 ERRORS: Final = {
+    "audit": "Rantai jejak audit terputus: ada baris yang berubah atau hilang. Simpan salinannya "
+    "dan laporkan kepada pengelola sistem.",
     "database": "Basis data sedang terkunci atau tidak terjangkau. Coba lagi sebentar lagi.",
     "busy": "Antrean penilaian penuh. Coba lagi beberapa detik lagi.",
     "too-often": "Terlalu sering. Tunggu sebentar, lalu coba lagi.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -17,6 +18,7 @@ from sqlalchemy.orm import Session, joinedload
 from models.scorer import Floats, Score
 from models.text import normalise
 from service.database import Database
+from service.errors import DatabaseUnavailable
 from service.queue.service import QueueRules, priority
 from service.tables import QueueItem, State, StoredPost
 
@@ -26,6 +28,7 @@ Scores = Mapping[str, tuple[Score, Floats]]
 """Score and embedding by a post's key."""
 _COPIED: Final = ("risk", "label", "technique", "platform", "source")
 """What an item of the queue keeps of its post: see ``service.tables.QueueItem``."""
+_TRIES: Final = 5
 MINIMUM_REACH: Final = 10
 """Expected reach of a post about which nothing is known: a handful of readers."""
 
@@ -103,13 +106,12 @@ def accept(
         DatabaseUnavailable: nothing was stored.
     """
     keys = [post_key(post) for post in posts]
-    scores = score_new(database, posts, keys, score)
-    try:
-        with database.write() as session:
+    for _ in range(_TRIES):
+        scores = score_new(database, posts, keys, score)
+        # Another worker may store one of them at the same moment, or a purge delete one.
+        with suppress(IntegrityError, KeyError), database.write() as session:
             return _accepted(session, store(session, posts, keys, scores, rules, model=model))
-    except IntegrityError:  # another worker stored one of them at the same moment: now it is known
-        with database.write() as session:
-            return _accepted(session, store(session, posts, keys, scores, rules, model=model))
+    raise DatabaseUnavailable("the same posts are being stored elsewhere; try again in a moment")
 
 
 def score_new(

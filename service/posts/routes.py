@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from service.accounts.access import Caller, Right
@@ -67,7 +69,8 @@ def send_posts(
     )
     answer = AcceptedsOut(model=desk.batcher.version, posts=[AcceptedOut.of(a) for a in accepted])
     if idempotency_key is not None:
-        with desk.database.write() as session:
+        # The same request at the same moment may have left its answer first.
+        with suppress(IntegrityError), desk.database.write() as session:
             if _answered(session, caller, idempotency_key, request) is None:
                 session.add(
                     IdempotentAnswer(

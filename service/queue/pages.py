@@ -19,7 +19,7 @@ from service.errors import DeskError, NotFound, NothingToUndo, NotYours, Taken
 from service.pages import words
 from service.pages.render import Viewer, go, render, safe_path
 from service.posts.schemas import clipped
-from service.privacy.masking import check_search
+from service.privacy.masking import check_search, sees_private
 from service.queue import many, repository
 from service.queue import service as queue
 from service.queue.likeness import alike
@@ -81,6 +81,7 @@ class Wanted:
             seen_after=datetime.now(UTC) - timedelta(hours=int(hours)) if hours else None,
             assignee_id=caller.account.id if get("milik") else None,
             words=get("cari"),
+            masked=not sees_private(caller),
         )
 
     def link(self, **more: Any) -> str:
@@ -361,7 +362,7 @@ def _step(
 
 
 def _following(desk: Desk, caller: Caller, back: str, place: Cursor) -> int | None:
-    filters = Wanted.of(dict(parse_qsl(urlsplit(back).query))).filters(caller)
+    filters = Wanted.of(dict(parse_qsl(urlsplit(safe_path(back)).query))).filters(caller)
     with desk.database.read() as session:
         page = repository.page(session, filters, viewer_id=caller.account.id, after=place, limit=1)
     return page.items[0].id if page.items else None

@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session, contains_eager, joinedload, selectinload
 
+from pipeline.pii import mask
 from service.accounts import access
 from service.accounts.access import Right
 from service.tables import Account, QueueItem, Review, State, StoredPost
@@ -47,6 +48,9 @@ class Filters:
     seen_before: datetime | None = None
     assignee_id: int | None = None
     words: str | None = None
+    masked: bool = False
+    """The words must stand in the text as it is with personal data masked: a hit tells no more than
+    the caller may read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +105,13 @@ def page(
         found = matching.with_only_columns(QueueItem.id).order_by(
             QueueItem.priority.desc(), QueueItem.id.desc()
         )
-    ids = session.scalars(found.limit(limit + 1)).all()
+    if filters.words and filters.masked:
+        wanted = filters.words.lower().split()
+        shown = session.execute(found.add_columns(StoredPost.text)).all()
+        fitting = [number for number, text in shown if _all_in(wanted, mask(text).lower())]
+        ids = fitting[: limit + 1]
+    else:
+        ids = list(session.scalars(found.limit(limit + 1)))
     items = items_of(session, ids[:limit])
     if len(ids) > limit:
         end = (items[-1].priority, items[-1].id)
@@ -195,6 +205,10 @@ def _held(session: Session, filters: Filters, now: datetime) -> list[int] | None
     else:
         return None
     return list(session.scalars(query))
+
+
+def _all_in(words: Collection[str], text: str) -> bool:
+    return all(word in text for word in words)
 
 
 def _with_words(words: str) -> list[ColumnExpressionArgument[bool]]:

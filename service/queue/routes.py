@@ -75,7 +75,9 @@ def hand_over(item_id: int, body: HandOverIn, caller: TheCaller, desk: TheDesk) 
     """Give a claimed item to a colleague, with a lease of its own."""
 
     def step(session: Session) -> QueueItem:
-        to = session.scalar(select(Account).where(Account.name == body.to, Account.active))
+        to = session.scalar(
+            select(Account).where(Account.name == storable(body.to), Account.active)
+        )
         if to is None:
             raise NotFound(f"there is no moderator “{body.to}”")
         return queue.hand_over(session, _number(item_id), caller.account, to, desk.rules)

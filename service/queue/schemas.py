@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, Field, model_validator
 from service.accounts.access import Caller
 from service.errors import NotFound
 from service.posts.schemas import Label, PostOut
-from service.privacy.masking import check_search, readable, readable_links
+from service.privacy.masking import check_search, readable, readable_links, sees_private
 from service.queue import service as queue
 from service.queue.many import Outcome
 from service.queue.repository import Cursor, Filters
@@ -103,12 +103,22 @@ class QueueQuery(Model):
     def filters(self, caller: Caller) -> Filters:
         """Return the filters for ``service.queue``."""
         check_search(self.words, caller)
-        given = self.model_dump(exclude={"mine", "after", "limit", "words"})
+        given = self.model_dump(
+            exclude={"mine", "after", "limit", "technique", "platform", "source", "words"}
+        )
         return Filters(
             **given,
-            words=storable(self.words) if self.words else None,
+            technique=_clean(self.technique),
+            platform=_clean(self.platform),
+            source=_clean(self.source),
+            words=_clean(self.words),
+            masked=not sees_private(caller),
             assignee_id=caller.account.id if self.mine else None,
         )
+
+
+def _clean(text: str | None) -> str | None:
+    return storable(text) if text else None
 
 
 def cursor(after: Cursor | None) -> str | None:

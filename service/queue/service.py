@@ -276,12 +276,14 @@ def undo(session: Session, account: Account, item_id: int | None = None) -> Queu
     if review is None:
         raise NothingToUndo("there is no verdict of yours to take back")
     item = _locked(session, review.item_id)
-    review.undone_at = datetime.now(UTC)
-    item.verdict = _settled(item)
-    if item.verdict is None:
-        item.open, item.decided_at = True, None
-        if effective_state(item, datetime.now(UTC)) is not State.CLAIMED:
-            _let_go(item)
+    review.undone_at = now = datetime.now(UTC)
+    # An item that was reopened stays open, and a golden item's end is not its verdicts' to undo.
+    if not item.open and item.golden is None:
+        item.verdict = _settled(item)
+        if item.verdict is None:
+            item.open, item.decided_at = True, None
+    if item.open and effective_state(item, now) is not State.CLAIMED:
+        _let_go(item)
     audit.record(
         session,
         actor=account.name,

@@ -259,6 +259,29 @@ def test_a_decided_item_is_reopened_with_a_reason(database: Database, people: Pe
         assert session.get(QueueItem, item).verdict == "hoax"  # type: ignore[union-attr]
 
 
+def test_undo_on_an_item_that_was_reopened_leaves_it_open(
+    database: Database, people: People
+) -> None:
+    ani, budi, citra = people.values()
+    take_in(database, *texts(1))
+    (number,) = listed(database, ani)
+    for who, verdict in ((ani, Verdict.NEEDS_MORE), (budi, Verdict.HOAX)):
+        do(database, queue.claim, number, who, ALL)
+        do(database, queue.decide, number, who, verdict)
+    do(database, queue.reopen, number, citra, "bukti baru")
+    with database.write() as session:
+        item = queue.undo(session, ani, number)
+        assert (item.open, item.verdict, item.decided_at) == (True, None, None)
+
+
+def test_a_search_of_who_sees_no_names_finds_none(database: Database, people: People) -> None:
+    take_in(database, NewPost(text="sebarkan kata @budisantoso vaksin itu racun"))
+    ani = people["ani"]
+    assert len(listed(database, ani, words="budisan")) == 1
+    assert listed(database, ani, words="budisan", masked=True) == []
+    assert len(listed(database, ani, words="vaksin", masked=True)) == 1
+
+
 def test_kappa_is_cohens() -> None:
     # Cohen's own kind of table: 20 both yes, 5 and 10 apart, 15 both no gives 0.4.
     pairs = [("y", "y")] * 20 + [("y", "n")] * 5 + [("n", "y")] * 10 + [("n", "n")] * 15
