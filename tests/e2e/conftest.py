@@ -49,7 +49,7 @@ def free_port() -> int:
         return int(s.getsockname()[1])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Serve the shipped model on an SQLite file that holds the sample feed."""
     folder = tmp_path_factory.mktemp("desk")
@@ -94,9 +94,13 @@ def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> N
     raise AssertionError(log.read_text()[-3000:])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Start Debian's Chromium; playwright's own is not downloaded."""
+    """Start Debian's Chromium; playwright's own is not downloaded.
+
+    It ends with the module: while it lives, an event loop runs in this thread, and no other test
+    could start one.
+    """
     path = os.environ.get("LILIN_CHROMIUM") or shutil.which("chromium") or shutil.which("chrome")
     assert path, "no Chromium: `make test` installs it as root, or apt-get install chromium"
     with sync_playwright() as playwright:
@@ -131,7 +135,7 @@ def page(browser: Browser, desk: Served) -> Iterator[Page]:
     assert errors == []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def admin(desk: Served, browser: Browser) -> tuple[str, str]:
     """Return name and password of the admin, who has chosen a password of their own."""
     context = browser.new_context(base_url=desk.url)
