@@ -144,11 +144,18 @@ class Crowd:
                     body = {"verdict": "hoax", "note": "diperiksa"}
                     answer = self.served.call("POST", f"{path}/verdict", json=body)
                     if answer.status_code == 200:
-                        self.decided[item["id"]] = answer.json()["state"]
+                        with self.change:
+                            self.decided[item["id"]] = answer.json()["state"]
+                            self.change.notify_all()
 
-    def wait_for(self, accepted: int) -> None:
+    def wait_for(self, accepted: int, decided: int = 0) -> None:
+        """Wait until so many posts were accepted and so many items decided."""
+
+        def far_enough() -> bool:
+            return len(self.sent) >= accepted and len(self.decided) >= decided
+
         with self.change:
-            assert self.change.wait_for(lambda: len(self.sent) >= accepted, PATIENCE_S)
+            assert self.change.wait_for(far_enough, PATIENCE_S)
 
     def _until(self, status: int, method: str, path: str, **more: Any) -> httpx.Response:
         deadline = time.monotonic() + PATIENCE_S
@@ -173,7 +180,7 @@ def test_nothing_accepted_is_lost_nothing_is_doubled_no_verdict_is_half(served: 
                 crowd.wait_for(len(crowd.sent) + dice.randint(3, 12))
                 served.kill()
                 served.start()
-            crowd.wait_for(len(crowd.sent) + 5)
+            crowd.wait_for(len(crowd.sent) + 5, decided=KILLS + 1)
         finally:
             crowd.over.set()
         for done in work:
