@@ -18,7 +18,7 @@ export LILIN_DATA_DIR
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint format type unit chromium corpus train evaluate bench lock clean data-dir
+.PHONY: help run test lint format type unit chromium corpus train evaluate replay bench lock clean data-dir
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -30,8 +30,10 @@ run: $(VENV)/.run ## score the sample feed, put it before the desk and serve it;
 	@mkdir -p build
 	$(LILIN) score $(SAMPLE) -o build/sample.scored.csv --overwrite
 	$(LILIN) migrate
-	$(LILIN) feed add $(SAMPLE) # once: a feed that was sent before is not taken again
-	$(LILIN) worker --drain
+	$(LILIN) clarification add pipeline/sample/clarifications.csv
+	@test -s build/sample.csv || $(LILIN) sample build/sample.csv # its last post is of now
+	$(LILIN) feed add build/sample.csv # once: a feed that was sent before is not taken again
+	$(LILIN) worker --drain --try-alerts
 	$(if $(filter-out 0,$(SERVE)),$(LILIN) serve)
 
 test: $(VENV)/.dev chromium ## every check: lint, types, layers, tests and notebooks
@@ -68,6 +70,9 @@ train: data-dir $(VENV)/.train ## train, calibrate and export the model from the
 
 evaluate: data-dir $(VENV)/.train ## measure the shipped model; writes docs/evaluation.md
 	$(LILIN) evaluate $(LILIN_DATA_DIR)
+
+replay: data-dir $(VENV)/.train ## measure how early the warning is; writes docs/early-warning.md
+	$(LILIN) earliness $(LILIN_DATA_DIR)
 
 bench: $(VENV)/.dev ## measure speed and memory of model and desk; writes docs/benchmark*.md
 	$(LILIN) bench

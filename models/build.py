@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
+from models import likeness
 from models.calibrate import calibrate
 from models.corpus import Corpus
 from models.errors import TrainingError
@@ -33,6 +34,8 @@ PEAK_TEXTS: Final = 600
 """Training texts on which the size of the activations is measured for int8."""
 PEAK_DRAWS: Final = 4
 """How many draws of them are tried: the rounding of int8 falls a little differently each time."""
+LIKENESS_TEXTS: Final = 16_000
+LIKENESS_SEED: Final = 1
 SHIPPABLE: Final = ("int8", "weights8")
 NEUTRAL: Final = {
     "risk": {"slope": 1.0, "intercept": 0.0},
@@ -83,6 +86,7 @@ def build_release(
     exact = predict(network, tokenizer, texts)[0]
     figures: dict[str, Any] = {"network": validation_figures(exact, rows)}
     _write_thresholds(staging, NEUTRAL)
+    (staging / likeness.FILE).touch()  # fitted on the graph that ships, at the end
     worst: dict[tuple[str, int], float] = {}
     attempts = [(p, d) for p in precisions for d in range(PEAK_DRAWS if p == "int8" else 1)]
     training = [e.text for e in corpus.part("train")]
@@ -108,9 +112,18 @@ def build_release(
     figures["shipped"] = f"{attempt[0]} (largest loss {worst[attempt]:.4f}, gate {GATE})"
     _write_thresholds(staging, calibrate(logits, examples))
     write_manifest(staging)
+    fit_likeness(staging, corpus)
     open_release(staging)
     _put_in_place(staging, out)
     return figures
+
+
+def fit_likeness(folder: Path, corpus: Corpus) -> None:
+    """Fit what narratives are compared by on training texts, into the release in ``folder``."""
+    texts = [e.text for e in corpus.part("train")]
+    drawn = random.Random(LIKENESS_SEED).sample(texts, min(LIKENESS_TEXTS, len(texts)))
+    likeness.fit(Scorer.load(folder).logits(drawn)[1], drawn).save(folder)
+    write_manifest(folder)
 
 
 def _losses(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:

@@ -13,7 +13,16 @@ from models.errors import ReleaseError
 
 RELEASE: Final = Path(__file__).with_name("release")
 MANIFEST: Final = "manifest.json"
-FILES: Final = ("model.onnx", "tokenizer.json", "labels.json", "thresholds.json", "card.md")
+FILES: Final = (
+    "model.onnx",
+    "tokenizer.json",
+    "labels.json",
+    "thresholds.json",
+    "likeness.npz",
+    "card.md",
+)
+_UNSCORED: Final = ("card.md", "likeness.npz")
+"""Files on which no score depends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +55,8 @@ def sha256(path: Path) -> str:
 
 
 def version_of(sums: dict[str, str]) -> str:
-    """Return the release's version from its sums; the card's words are not part of it."""
-    scored = sorted((name, digest) for name, digest in sums.items() if name != "card.md")
+    """Return the release's version from its sums; what no score depends on is not part of it."""
+    scored = sorted((name, digest) for name, digest in sums.items() if name not in _UNSCORED)
     return hashlib.sha256(repr(scored).encode()).hexdigest()[:12]
 
 

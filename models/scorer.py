@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.labels import HOAX_TECHNIQUES, TECHNIQUES, TONES
+from models.likeness import Space
 from models.probabilities import Probabilities, heads_to_probabilities
 from models.release import Release, open_release
 from models.text import normalise
@@ -105,6 +106,7 @@ class Scorer:
         self.version = release.version
         self.thresholds = Thresholds(**release.thresholds["budgets"])
         self.calibration = Calibration(release.thresholds)
+        self.space = Space.load(release.folder)
         self.threads = threads or os.cpu_count() or 1
         self._tokenizer = Tokenizer.from_file(str(release.tokenizer))
         options = onnxruntime.SessionOptions()

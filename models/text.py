@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Final
 
 import ftfy
@@ -38,6 +39,7 @@ _MENTION: Final = re.compile(r"(?<![\w])@[\w.]*|\[(?:username|user)\]", re.IGNOR
 _NUMBER: Final = re.compile(
     r"<(?:telp|num|nik)>|(?<!\w)\+?\d(?:[\s().-]?\d){8,40}(?!\w)", re.IGNORECASE
 )
+_DIGIT: Final = re.compile(r"\d")
 _QUOTES: Final = re.compile("[\"'`´‘’‚‛“”„‟«»‹›＂＇*_~|\\[\\]{}\\\\^]+")
 _REPEATED_LETTER: Final = re.compile(r"([^\W\d])\1{2,}")
 _REPEATED_SIGN: Final = re.compile(r"([^\w\s])(?:\s*\1)+")
@@ -59,8 +61,13 @@ _SPACE: Final = re.compile(r"\s+")
 def normalise(text: str) -> str:
     """Return the text that the tokenizer gets; idempotent but for cosmetic spacing.
 
-    An empty result means that nothing but links, mentions and invisible signs was there.
+    An empty result means that nothing but links, mentions and invisible signs was there. The
+    latest answers are kept: who scores a post, stores it and groups it asks for the same text.
     """
+    return _normalised(text) if len(text) > _KEPT_LENGTH else _kept(text)
+
+
+def _normalised(text: str) -> str:
     if not text.isascii() or "&" in text or "\x1b" in text:  # else ftfy finds nothing to mend
         # Without these two, each level of "&amp;amp;…" is a pass, and sorting a tower of accents
         # takes the square of its height.
@@ -68,20 +75,29 @@ def normalise(text: str) -> str:
         text = ftfy.fix_text(text, _FTFY)
         text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text))
     text = _SPACE.sub(" ", _CONTROL.sub(" ", text))
-    text = _URL.sub(" ", text)
-    text = _EMAIL.sub(" email ", text)
-    text = _MENTION.sub(" ", text)
-    text = _NUMBER.sub(" 0 ", text)
+    # A pattern is tried where what it must contain is there: half the time of a plain post.
+    if "." in text or "//" in text:
+        text = _URL.sub(" ", text)
+    tagged = "<" in text or "[" in text
+    if "@" in text or tagged:
+        text = _EMAIL.sub(" email ", text)
+        text = _MENTION.sub(" ", text)
+    digits = _DIGIT.search(text) is not None
+    if digits or tagged:
+        text = _NUMBER.sub(" 0 ", text)
     text = _plain_script(text.lower())
     text = _SPACE.sub(" ", _QUOTES.sub(" ", text))
     text = _SPACED_LETTERS.sub(_join_letters, text)
-    text = _LEET_WORD.sub(_read_leet, text)
+    if digits:
+        text = _LEET_WORD.sub(_read_leet, text)
     text = _REPEATED_LETTER.sub(r"\1", text)
     text = _REPEATED_SIGN.sub(r"\1", text)
     text = _SPACE_BEFORE.sub(r"\1", text)
     return _SPACE.sub(" ", text).strip(" ,;:-.!?–—")
 
 
+_KEPT_LENGTH: Final = 1_000
+_kept: Final = lru_cache(maxsize=8_192)(_normalised)  # some 10 MB when full of posts
 _FTFY: Final = ftfy.TextFixerConfig(
     unescape_html=True, uncurl_quotes=False, fix_latin_ligatures=False, explain=False
 )
@@ -100,6 +116,8 @@ def _plain_script(text: str) -> str:
         folded = match[0].translate(_LOOKALIKES)
         return folded if folded.isascii() else match[0]
 
+    if text.isascii():
+        return text
     text = _WORD_WITH_FOREIGN.sub(fold, text)
     if text.isascii():
         return text

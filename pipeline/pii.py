@@ -61,9 +61,9 @@ def mask(text: str) -> str:
     Look-alike digits and invisible characters that hide a number are folded first, so the
     result is meant for reading, not for storing as the post.
     """
-    text = "".join(
-        char for char in unicodedata.normalize("NFKC", text) if unicodedata.category(char) != "Cf"
-    )
+    if not text.isascii():
+        folded = unicodedata.normalize("NFKC", text)
+        text = "".join(char for char in folded if unicodedata.category(char) != "Cf")
     text = _EMAIL.sub("<EMAIL>", text)
     text = _PROFILE.sub(r"\1@USER", text)
     text = _HANDLE.sub("@USER", text)

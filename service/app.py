@@ -15,20 +15,31 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from models.likeness import Space
 from models.scorer import Scorer, Thresholds
 from service import problems
 from service.accounts import admin_pages
 from service.accounts import pages as accounts_pages
+from service.alerts import channel_pages, channel_routes, watch_pages
+from service.alerts import pages as alert_pages
+from service.alerts import routes as alerts
 from service.audit import pages as audit_pages
 from service.audit import routes as audit
+from service.background import Background
 from service.batcher import ROUNDS_AT_ONCE, Batcher, Scores
+from service.clarifications import pages as clarifications_pages
+from service.clarifications import routes as clarifications
 from service.database import Database
 from service.feeds import pages as feeds_pages
 from service.feeds import routes as feeds
 from service.feeds import worker as feeds_worker
+from service.narratives import forms as narratives_forms
+from service.narratives import pages as narratives_pages
+from service.narratives import routes as narratives
 from service.operations import routes as operations
 from service.operations.metrics import Measured, Metrics
 from service.operations.middleware import Watched
+from service.operations.serving import told_to_stop
 from service.pages.render import STATIC
 from service.posts import pages as posts_pages
 from service.posts import routes as posts
@@ -58,6 +69,7 @@ class DeskScorer(Scores, Protocol):
     """What the service needs of a scorer besides scores."""
 
     thresholds: Thresholds
+    space: Space
 
 
 def create_app(settings: Settings | None = None, *, scorer: DeskScorer | None = None) -> FastAPI:
@@ -82,12 +94,22 @@ def create_app(settings: Settings | None = None, *, scorer: DeskScorer | None = 
             database=database,
             batcher=batcher,
             rules=queue_rules(settings, used.thresholds),
+            space=used.space,
         )
-        worker = _start_worker(app.state.desk, metrics) if settings.worker_in_service else None
+        worker = background = None
+        if settings.worker_in_service:
+            worker = _start_worker(app.state.desk, metrics)
+            known = app.state.desk.clarifications
+            background = Background(settings, database, used.space, metrics, known)
+            background.start()
         _log.info("desk started", model=used.version)
-        yield
+        with told_to_stop(app.state.desk.live.stop):
+            yield
+        await app.state.desk.live.close()
         if worker is not None:
             await run_in_threadpool(worker.close)  # its last chunk still wants scores
+        if background is not None:
+            await run_in_threadpool(background.close)
         batcher.close()
         database.close()
         _log.info("desk stopped")
@@ -110,6 +132,14 @@ def create_app(settings: Settings | None = None, *, scorer: DeskScorer | None = 
     for router in (queue_pages.router, posts_pages.router):
         app.include_router(router)
     for router in (feeds.router, feeds_pages.router):
+        app.include_router(router)
+    for router in (narratives.router, narratives_pages.router, narratives_forms.router):
+        app.include_router(router)
+    for router in (alerts.router, alert_pages.router, watch_pages.router):
+        app.include_router(router)
+    for router in (channel_routes.router, channel_pages.router):
+        app.include_router(router)
+    for router in (clarifications.router, clarifications_pages.router):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     problems.install(app)

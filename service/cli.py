@@ -14,7 +14,10 @@ import typer
 
 from models.errors import LilinError
 from service import desk_commands, model_commands
+from service.alerts.channels import commands as channel_commands
+from service.clarifications import commands as clarification_commands
 from service.feeds import commands as feed_commands
+from service.replay import commands as replay_commands
 
 app = typer.Typer(
     name="lilin",
@@ -113,6 +116,18 @@ def score(
 
 
 @app.command()
+def sample(
+    output: Annotated[Path, typer.Argument(help="Where to write it; a file there is replaced.")],
+) -> None:
+    """Write the sample feed with its dates moved so that its last post is of now."""
+    from datetime import UTC, datetime
+
+    from pipeline.sample import write
+
+    write(output, now=datetime.now(UTC))
+
+
+@app.command()
 def version() -> None:
     """Print the version of Lilin."""
     from importlib.metadata import version as installed_version
@@ -129,7 +144,12 @@ app.command()(desk_commands.serve)
 app.command()(desk_commands.migrate)
 app.command()(feed_commands.worker)
 app.add_typer(feed_commands.feed_app, name="feed")
+app.add_typer(clarification_commands.clarification_app, name="clarification")
+app.command()(channel_commands.listen)
+app.add_typer(channel_commands.channel_app, name="channel")
 app.command()(desk_commands.purge)
+app.command()(replay_commands.replay)
+app.command()(replay_commands.earliness)
 app.command("bench-desk")(desk_commands.bench_desk)
 app.add_typer(desk_commands.user_app, name="user")
 app.add_typer(desk_commands.key_app, name="key")

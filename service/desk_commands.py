@@ -321,9 +321,10 @@ def bench_desk(
     parts: Annotated[
         str,
         typer.Option(
-            help="a: latency, b: saturation, c: beside a plain service, d: the queue, e: the process."
+            help="a: latency, b: saturation, c: beside a plain service, d: the queue, e: the process, "
+            "f: narratives."
         ),
-    ] = "abcde",
+    ] = "abcdef",
 ) -> None:
     """Measure the desk on this machine, some ten minutes; writes the report."""
     from models.bench import machine

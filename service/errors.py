@@ -161,6 +161,13 @@ class NotYours(DeskError):
     code = "not-yours"
 
 
+class BadNarratives(DeskError):
+    """These narratives or posts cannot be merged or split."""
+
+    status = 409
+    code = "narratives"
+
+
 class NothingToUndo(DeskError):
     """The person has no verdict that can be taken back."""
 
@@ -173,3 +180,34 @@ class UsedOtherwise(DeskError):
 
     status = 422
     code = "key-used-otherwise"
+
+
+class BadClarification(DeskError):
+    """A clarification will not do; the message says which field, and why."""
+
+    status = 422
+    code = "bad-clarification"
+
+
+class BadChannel(DeskError):
+    """A channel cannot be made or changed like this; the message says why."""
+
+    status = 422
+    code = "bad-channel"
+
+
+class BadTarget(BadChannel):
+    """Nothing may be sent to this URL; ``reason`` is why: url, name, https, private."""
+
+    code = "bad-target"
+
+    def __init__(self, message: str, reason: str = "url") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class NotDead(DeskError):
+    """Only a delivery that was given up can be sent again."""
+
+    status = 409
+    code = "not-dead"

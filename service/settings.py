@@ -6,17 +6,19 @@ The docstring under a field is its meaning, as ``lilin config show`` prints it.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from service.errors import BadSettings
+from service.alerts.targets import Allowed, is_mail_address, only
+from service.errors import BadSettings, BadTarget
 
 PREFIX: Final = "LILIN_"
 OTHER_VARIABLES: Final = frozenset({"LILIN_DATA_DIR"})
@@ -76,6 +78,11 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least weight of what is logged."""
 
+    base_url: str = Field(
+        default="http://127.0.0.1:8000", max_length=300, pattern=r"^https?://[^\s?#\"<>|]+$"
+    )
+    """Where people reach the desk: links in alerts begin with it."""
+
     requests_per_minute: int = Field(default=600, ge=0, le=1_000_000)
     """Requests to /v1 that each key or account may make in a minute, over all processes; 0: any."""
     retention_days: int = Field(default=365, ge=0, le=36_500)
@@ -94,6 +101,25 @@ class Settings(BaseSettings):
     waiting_chars: int = Field(default=400_000, ge=1000, le=1_000_000_000)
     """Characters that may wait to be scored before the desk answers "busy"."""
 
+    webhook_hosts: str = Field(default="", max_length=2000)
+    """Hosts, host:port or networks, with commas between, that webhooks may reach though private."""
+    telegram_token: SecretStr | None = None
+    """Token of the Telegram bot that sends alerts; empty: no Telegram."""
+    telegram_api: str = Field(default="https://api.telegram.org", max_length=500)
+    """Address of Telegram's Bot API, or of a server of one's own that speaks it."""
+    smtp_host: str = Field(default="", max_length=253)
+    """Mail server that takes alerts; empty: no e-mail."""
+    smtp_port: int = Field(default=587, ge=1, le=65535)
+    """Port of the mail server."""
+    smtp_tls: Literal["starttls", "tls", "none"] = "starttls"
+    """How the way to the mail server is secured; none: only on this machine or a trusted network."""
+    smtp_user: str = Field(default="", max_length=320)
+    """Name at the mail server; empty: it asks for none."""
+    smtp_password: SecretStr = SecretStr("")
+    """Password at the mail server."""
+    smtp_from: str = Field(default="", max_length=254)
+    """Address that alerts come from; needed with smtp_host."""
+
     @field_validator("database_url", mode="before")
     @classmethod
     def _hidden(cls, value: object) -> object:
@@ -104,6 +130,35 @@ class Settings(BaseSettings):
     def _networks(cls, value: str) -> str:
         for part in networks(value):
             ip_network(part)
+        return value
+
+    @field_validator("webhook_hosts")
+    @classmethod
+    def _hosts(cls, value: str) -> str:
+        Allowed.of(value)
+        return value
+
+    @field_validator("telegram_token")
+    @classmethod
+    def _token(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.fullmatch(r"[\w:-]{1,200}", value.get_secret_value()):
+            raise ValueError("a bot's token has digits, letters, colons, dashes and underscores")
+        return value
+
+    @field_validator("telegram_api")
+    @classmethod
+    def _api(cls, value: str) -> str:
+        try:
+            only(value)
+        except BadTarget as error:
+            raise ValueError(str(error)) from None
+        return value
+
+    @field_validator("smtp_from")
+    @classmethod
+    def _sender(cls, value: str, info: ValidationInfo) -> str:
+        if (value or info.data.get("smtp_host")) and not is_mail_address(value):
+            raise ValueError("write one e-mail address")
         return value
 
 

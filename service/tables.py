@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
+from pydantic import SecretStr
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -16,12 +17,14 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    SmallInteger,
     String,
     Text,
     TypeDecorator,
     UniqueConstraint,
 )
 from sqlalchemy import DateTime as SqlDateTime
+from sqlalchemy import text as sql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 
@@ -53,6 +56,29 @@ class Utc(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Hidden(TypeDecorator[SecretStr]):
+    """A text that shows as asterisks wherever it is printed; code asks for its value by name."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(
+        self,
+        value: SecretStr | None,
+        dialect: Dialect,  # noqa: ARG002
+    ) -> str | None:
+        """Return the text as the database keeps it."""
+        return None if value is None else value.get_secret_value()
+
+    def process_result_value(
+        self,
+        value: str | None,
+        dialect: Dialect,  # noqa: ARG002
+    ) -> SecretStr | None:
+        """Return the text, hidden."""
+        return None if value is None else SecretStr(value)
 
 
 Id = BigInteger().with_variant(Integer, "sqlite")
@@ -96,6 +122,21 @@ class StoredPost(Table):
     """A post as it came in, with the score it got. Posts are scored, never people."""
 
     __tablename__ = "posts"
+    __table_args__ = (
+        Index("ix_posts_narrative_id_event_at", "narrative_id", "event_at"),
+        Index(
+            "ix_posts_ungrouped",
+            "id",
+            sqlite_where=sql("narrative_id IS NULL"),
+            postgresql_where=sql("narrative_id IS NULL"),
+        ),
+        Index(
+            "ix_posts_reach_grown",
+            "id",
+            sqlite_where=sql("counted_reach <> reach"),
+            postgresql_where=sql("counted_reach <> reach"),
+        ),
+    )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     key: Mapped[str] = mapped_column(String(64), unique=True)
@@ -125,6 +166,17 @@ class StoredPost(Table):
     """The release that scored it."""
     embedding: Mapped[bytes | None] = mapped_column(LargeBinary)
     """float16, length 1; None: no words."""
+    event_at: Mapped[datetime | None] = mapped_column(Utc)
+    """When it happened, as far as the desk believes it: see ``service.narratives.grouping``."""
+    narrative_id: Mapped[int | None] = mapped_column(ForeignKey("narratives.id"))
+    """The narrative it tells; None: not grouped yet."""
+    joined_by: Mapped[str | None] = mapped_column(String(10))
+    """first, copy, near, meaning or hand: see ``pipeline.narratives.Placement``."""
+    joined_likeness: Mapped[float | None]
+    variant_id: Mapped[int | None] = mapped_column(BigInteger)
+    """The post whose wording it repeats: itself unless it is a copy."""
+    counted_reach: Mapped[int | None] = mapped_column(BigInteger)
+    """What its narrative has counted of ``reach``, which grows when the post is sent again."""
 
     item: Mapped[QueueItem | None] = relationship(back_populates="post")
 
@@ -343,6 +395,349 @@ class FeedReject(Table):
     """Where the row begins: the line, or in Parquet and JSON documents the row's number."""
     field: Mapped[str] = mapped_column(String(200))
     reason: Mapped[str] = mapped_column(String(300))
+
+
+NARRATIVE_SHOWN: Final = "merged_into_id IS NULL AND (posts > 1 OR stage <> 'quiet')"
+"""What the list of narratives shows: most are one harmless post and nothing more."""
+
+
+class Narrative(Table):
+    """What several posts tell; its numbers are kept as posts join, so that no list counts."""
+
+    __tablename__ = "narratives"
+    __table_args__ = (
+        Index("ix_narratives_heat_id", "heat", "id"),
+        Index("ix_narratives_stage_heat_id", "stage", "heat", "id"),
+        Index(
+            "ix_narratives_due",
+            "due",
+            "id",
+            sqlite_where=sql("due > 0"),
+            postgresql_where=sql("due > 0"),
+        ),
+        Index(
+            "ix_narratives_merged_into_id",
+            "merged_into_id",
+            sqlite_where=sql("merged_into_id IS NOT NULL"),
+            postgresql_where=sql("merged_into_id IS NOT NULL"),
+        ),
+        Index(
+            "ix_narratives_shown",
+            "heat",
+            "id",
+            sqlite_where=sql(NARRATIVE_SHOWN),
+            postgresql_where=sql(NARRATIVE_SHOWN),
+        ),
+        CheckConstraint("stage IN ('quiet', 'lilin', 'obor', 'api', 'padam')", name="stage"),
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=False)
+    """Given out by ``NarrativeHead``, in the order in which narratives begin."""
+    title: Mapped[str] = mapped_column(String(300))
+    """Its most central sentence, without people's numbers and handles."""
+    keywords: Mapped[list[str]] = mapped_column(JSON)
+    title_post_id: Mapped[int | None] = mapped_column(BigInteger)
+    first_seen_at: Mapped[datetime] = mapped_column(Utc)
+    """Of its posts' ``event_at`` the first; the last is ``last_seen_at``."""
+    last_seen_at: Mapped[datetime] = mapped_column(Utc, index=True)
+    posts: Mapped[int] = mapped_column(Integer)
+    accounts: Mapped[int] = mapped_column(Integer)
+    """Distinct accounts that are known."""
+    platforms: Mapped[dict[str, int]] = mapped_column(JSON)
+    """Posts by platform."""
+    labels: Mapped[dict[str, int]] = mapped_column(JSON)
+    """Posts by the model's label."""
+    reach: Mapped[int] = mapped_column(BigInteger)
+    risk_sum: Mapped[float]
+    risk: Mapped[float]
+    """Aggregated: see ``pipeline.spread.aggregate_risk``."""
+    stage: Mapped[str] = mapped_column(String(10), server_default="quiet")
+    stage_since: Mapped[datetime | None] = mapped_column(Utc)
+    reasons: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
+    """Why it stands in its stage: codes with numbers, words are made for the page."""
+    spread: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    """The last measurement: ``pipeline.spread.Spread`` as JSON; None: never measured."""
+    heat: Mapped[float] = mapped_column(server_default="0")
+    """What the list is sorted by, hottest first: see ``pipeline.spread.heat``."""
+    measured_at: Mapped[datetime | None] = mapped_column(Utc)
+    look_at: Mapped[datetime | None] = mapped_column(Utc, index=True)
+    """When its stage may change though nothing comes in; None: never."""
+    due: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    """What is to be done with it: 2 measure it, 1 give it a new title, 0 nothing."""
+    titled_posts: Mapped[int] = mapped_column(Integer, server_default="1")
+    """How many posts it had when it got its title."""
+    centre: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """Sum of its posts' vectors, aged: float32, see ``pipeline.narratives.State``."""
+    profile: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """Its words and their weights, as ``service.narratives.grouping`` packs them."""
+    last_post_id: Mapped[int] = mapped_column(BigInteger, index=True)
+    """The post that joined last: narratives are remembered in this order."""
+    verdict: Mapped[Verdict | None] = mapped_column(String(20))
+    """Given to all its posts at once; posts that join later get it as a suggestion."""
+    verdict_at: Mapped[datetime | None] = mapped_column(Utc)
+    verdict_by_id: Mapped[int | None] = mapped_column(ForeignKey("accounts.id"))
+    merged_into_id: Mapped[int | None] = mapped_column(ForeignKey("narratives.id"))
+    """Where its posts went; it has none itself then."""
+
+
+class NarrativeBucket(Table):
+    """Posts of a narrative in ten minutes of event time."""
+
+    __tablename__ = "narrative_buckets"
+
+    narrative_id: Mapped[int] = mapped_column(
+        ForeignKey("narratives.id", ondelete="CASCADE"), primary_key=True
+    )
+    at: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    """Start of the ten minutes, in seconds since 1970."""
+    posts: Mapped[int] = mapped_column(Integer)
+    risky: Mapped[int] = mapped_column(Integer)
+    """Of these, how many the model flagged."""
+    reach: Mapped[int] = mapped_column(BigInteger)
+
+
+class NarrativeAccount(Table):
+    """That an account wrote in a narrative, by a hash: for counting, not for looking up."""
+
+    __tablename__ = "narrative_accounts"
+
+    narrative_id: Mapped[int] = mapped_column(
+        ForeignKey("narratives.id", ondelete="CASCADE"), primary_key=True
+    )
+    account: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    posts: Mapped[int] = mapped_column(Integer)
+
+
+class NarrativeEvent(Table):
+    """What happened to a narrative: stages entered, merges, splits, verdicts, undone ones too."""
+
+    __tablename__ = "narrative_events"
+    __table_args__ = (Index("ix_narrative_events_narrative_id_id", "narrative_id", "id"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    narrative_id: Mapped[int] = mapped_column(ForeignKey("narratives.id", ondelete="CASCADE"))
+    at: Mapped[datetime] = mapped_column(Utc)
+    kind: Mapped[str] = mapped_column(String(20))
+    """stage, merge, split, verdict, recluster."""
+    actor: Mapped[str] = mapped_column(String(120))
+    details: Mapped[dict[str, Any]] = mapped_column(JSON)
+    undone_at: Mapped[datetime | None] = mapped_column(Utc)
+
+
+class NarrativeHead(Table):
+    """One row, locked by whoever groups: the next number, and what the grouping has learned."""
+
+    __tablename__ = "narrative_head"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    next_id: Mapped[int] = mapped_column(BigInteger)
+    version: Mapped[int] = mapped_column(BigInteger)
+    """Counts up with every change: what a worker remembers is good for one version alone."""
+    season: Mapped[list[float]] = mapped_column(JSON)
+    """See ``pipeline.spread.Season``."""
+    owner: Mapped[str | None] = mapped_column(String(40))
+    owner_until: Mapped[datetime | None] = mapped_column(Utc)
+    """Who groups, and for how long others leave it to them."""
+    reclustered_at: Mapped[datetime | None] = mapped_column(Utc)
+
+
+class Digest(Table):
+    """One band of a text's MinHash, and the post that brought it: near-duplicates share one."""
+
+    __tablename__ = "digests"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    band: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    post_id: Mapped[int] = mapped_column(
+        ForeignKey("posts.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+
+
+class Channel(Table):
+    """A way on which alerts leave the desk, and how it has been of late."""
+
+    __tablename__ = "channels"
+    __table_args__ = (
+        CheckConstraint("kind IN ('webhook', 'email', 'telegram', 'slack')", name="kind"),
+        CheckConstraint("digest IN ('', 'hourly', 'daily')", name="digest"),
+        CheckConstraint("(quiet_from IS NULL) = (quiet_to IS NULL)", name="quiet"),
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    name: Mapped[str] = mapped_column(String(80), unique=True)
+    kind: Mapped[str] = mapped_column(String(10))
+    target: Mapped[SecretStr] = mapped_column(Hidden(2000))
+    """URL, address or chat; hidden, for a URL may carry a key: see ``channels.service.shown``."""
+    secret: Mapped[SecretStr | None] = mapped_column(Hidden(80))
+    """What a webhook's messages are signed with: made by the desk, shown once."""
+    active: Mapped[bool] = mapped_column(default=True)
+    digest: Mapped[str] = mapped_column(String(10), default="")
+    """Empty: at once; hourly or daily: together, at the full hour or in the morning."""
+    quiet_from: Mapped[int | None] = mapped_column(Integer)
+    """Hour (WIB) from which nothing is sent until the hour ``quiet_to``; None: never quiet."""
+    quiet_to: Mapped[int | None] = mapped_column(Integer)
+    created_at: Mapped[datetime] = mapped_column(Utc)
+    created_by_id: Mapped[int | None] = mapped_column(ForeignKey("accounts.id"))
+    """None: the command line."""
+    failures: Mapped[int] = mapped_column(Integer, default=0)
+    """Tries that failed since the last that did not."""
+    failing_since: Mapped[datetime | None] = mapped_column(Utc)
+    retry_at: Mapped[datetime | None] = mapped_column(Utc)
+    """Before this nothing is tried: one message, not each that waits, finds out what is down."""
+    tried_at: Mapped[datetime | None] = mapped_column(Utc)
+    """When it last had its turn: whoever waits longest is next."""
+    lease_owner: Mapped[str | None] = mapped_column(String(40))
+    """The sender at work on it: one message at a time goes out on a channel."""
+    lease_until: Mapped[datetime | None] = mapped_column(Utc)
+    last_ok_at: Mapped[datetime | None] = mapped_column(Utc)
+    last_error: Mapped[str | None] = mapped_column(String(40))
+    """A code, see ``service.pages.alert_words.DELIVERY_ERRORS``; None: the last try did well."""
+
+
+class Delivery(Table):
+    """A message of the outbox: written with what it tells, sent later, at least once."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        Index("ix_deliveries_channel_id_state_next_at", "channel_id", "state", "next_at"),
+        Index("ix_deliveries_state_id", "state", "id"),
+        CheckConstraint("kind IN ('alert', 'digest', 'test')", name="kind"),
+        CheckConstraint("state IN ('waiting', 'sending', 'bundled', 'sent', 'dead')", name="state"),
+        CheckConstraint("state != 'bundled' OR bundle_id IS NOT NULL", name="bundle"),
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    channel_id: Mapped[int] = mapped_column(ForeignKey("channels.id"))
+    alert_id: Mapped[int | None] = mapped_column(BigInteger, index=True)
+    kind: Mapped[str] = mapped_column(String(10))
+    key: Mapped[str] = mapped_column(String(40), unique=True)
+    """Random, the same on every try: by it a receiver knows a repetition."""
+    payload: Mapped[dict[str, Any]] = mapped_column(JSON)
+    """What is sent; ``message`` in it is what people read: see ``service.alerts.message``."""
+    state: Mapped[str] = mapped_column(String(10), default="waiting")
+    bundle_id: Mapped[int | None] = mapped_column(ForeignKey("deliveries.id"), index=True)
+    """The digest it goes out with."""
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    created_at: Mapped[datetime] = mapped_column(Utc)
+    due_at: Mapped[datetime] = mapped_column(Utc)
+    """When it was first to be sent: from here on counts how long it is tried."""
+    next_at: Mapped[datetime] = mapped_column(Utc)
+    sent_at: Mapped[datetime | None] = mapped_column(Utc)
+    last_error: Mapped[str | None] = mapped_column(String(40))
+    answer_status: Mapped[int | None] = mapped_column(Integer)
+    """What the receiver last answered: an HTTP or SMTP status."""
+
+    channel: Mapped[Channel] = relationship()
+
+
+class WatchList(Table):
+    """What an agency watches for, how many alerts it can read a day, and where they go."""
+
+    __tablename__ = "watch_lists"
+    __table_args__ = (CheckConstraint("budget >= 0", name="budget"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    name: Mapped[str] = mapped_column(String(80), unique=True)
+    terms: Mapped[list[str]] = mapped_column(JSON, default=list)
+    """This and the next four: see ``service.alerts.watchlists.Criteria``; empty asks nothing."""
+    regions: Mapped[list[str]] = mapped_column(JSON, default=list)
+    languages: Mapped[list[str]] = mapped_column(JSON, default=list)
+    labels: Mapped[list[str]] = mapped_column(JSON, default=list)
+    platforms: Mapped[list[str]] = mapped_column(JSON, default=list)
+    minimum_risk: Mapped[float] = mapped_column(default=0.0)
+    budget: Mapped[int] = mapped_column(Integer)
+    """Alerts in any 24 hours, at most."""
+    channels: Mapped[list[int]] = mapped_column(JSON, default=list)
+    """Numbers of the channels on which its alerts go out; none: they stand on the page alone."""
+    active: Mapped[bool] = mapped_column(default=True)
+    cut_off: Mapped[float | None]
+    """Least urgency, from the shadow run when it was last changed; None: there was no week yet."""
+    changed_at: Mapped[datetime | None] = mapped_column(Utc)
+    """Since then its alerts tell of these settings; None: always."""
+
+
+class Alert(Table):
+    """That a narrative was due for one watch-list, once per kind; raised, or held back."""
+
+    __tablename__ = "alerts"
+    __table_args__ = (
+        UniqueConstraint("watch_list_id", "narrative_id", "kind"),
+        Index("ix_alerts_watch_list_id_state_at", "watch_list_id", "state", "at"),
+        Index("ix_alerts_watch_list_id_due_at", "watch_list_id", "due_at"),
+        Index("ix_alerts_at_id", "at", "id"),
+        CheckConstraint("kind IN ('obor', 'api')", name="kind"),
+        CheckConstraint("state IN ('raised', 'held')", name="state"),
+        CheckConstraint("(state = 'held') = (held_because IS NOT NULL)", name="held"),
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    watch_list_id: Mapped[int] = mapped_column(ForeignKey("watch_lists.id"))
+    narrative_id: Mapped[int] = mapped_column(
+        ForeignKey("narratives.id", ondelete="CASCADE"), index=True
+    )
+    kind: Mapped[str] = mapped_column(String(10))
+    """The stage that the narrative is about to enter or has entered."""
+    state: Mapped[str] = mapped_column(String(10))
+    held_because: Mapped[str | None] = mapped_column(String(10))
+    """cut_off (not urgent enough) or budget (the day's is spent)."""
+    urgency: Mapped[float]
+    """The highest it came to."""
+    due_at: Mapped[datetime] = mapped_column(Utc)
+    at: Mapped[datetime] = mapped_column(Utc)
+    """When it was raised; of one held back: when it was first due."""
+    payload: Mapped[dict[str, Any]] = mapped_column(JSON)
+    """What it says, masked: see ``service.alerts.content``."""
+    handled_at: Mapped[datetime | None] = mapped_column(Utc)
+    handled_by_id: Mapped[int | None] = mapped_column(ForeignKey("accounts.id"))
+
+    watch_list: Mapped[WatchList] = relationship()
+    narrative: Mapped[Narrative] = relationship()
+    handled_by: Mapped[Account | None] = relationship()
+
+
+class AlertCandidate(Table):
+    """That a narrative was due at all, whoever watches: what shadow runs look back on."""
+
+    __tablename__ = "alert_candidates"
+    __table_args__ = (UniqueConstraint("narrative_id", "kind"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    narrative_id: Mapped[int] = mapped_column(ForeignKey("narratives.id", ondelete="CASCADE"))
+    kind: Mapped[str] = mapped_column(String(10))
+    at: Mapped[datetime] = mapped_column(Utc, index=True)
+    urgency: Mapped[float]
+    """The highest it came to."""
+
+
+class StoredClarification(Table):
+    """What somebody has found out about a claim: suggested beside posts that seem to make it."""
+
+    __tablename__ = "clarifications"
+    __table_args__ = (Index("ix_clarifications_version_id", "version", "id"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    title: Mapped[str] = mapped_column(String(500))
+    url: Mapped[str] = mapped_column(String(1000), unique=True)
+    text: Mapped[str] = mapped_column(Text)
+    claim: Mapped[str] = mapped_column(Text)
+    """What is clarified, as it went round; empty: the title says it."""
+    rating: Mapped[str] = mapped_column(String(80))
+    """The publisher's own words for it, such as "salah" or "benar"; empty: none are known."""
+    publisher: Mapped[str] = mapped_column(String(200))
+    published_at: Mapped[datetime | None] = mapped_column(Utc)
+    embedding: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """Of the claim, or of the title without one, by ``model``; see ``StoredPost.embedding``."""
+    model: Mapped[str] = mapped_column(String(12))
+    added_at: Mapped[datetime] = mapped_column(Utc)
+    added_by_id: Mapped[int | None] = mapped_column(ForeignKey("accounts.id"))
+    """None: the command line."""
+    removed_at: Mapped[datetime | None] = mapped_column(Utc)
+    """Removed ones are shown nowhere; added again they are back."""
+    version: Mapped[int] = mapped_column(BigInteger)
+    """The line of the audit trail that tells of the last change. Those are written one after the
+    other, so that whoever has read all up to a version has missed none."""
+
+    added_by: Mapped[Account | None] = relationship()
 
 
 class AuditRow(Table):

@@ -10,12 +10,15 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ConfigDict
 
+from models.likeness import Space
 from service.accounts import access, sessions
 from service.accounts.access import Caller
 from service.accounts.limits import Meter
 from service.batcher import Batcher
+from service.clarifications.nearest import Clarifications
 from service.database import Database
 from service.errors import CrossSite, DatabaseUnavailable, MustChangePassword, NotSignedIn
+from service.narratives.events import Live
 from service.queue.likeness import Likeness
 from service.queue.service import QueueRules
 from service.settings import Settings
@@ -41,15 +44,25 @@ class Desk:
     """What the endpoints share; made once, at the start of the service."""
 
     def __init__(
-        self, *, settings: Settings, database: Database, batcher: Batcher, rules: QueueRules
+        self,
+        *,
+        settings: Settings,
+        database: Database,
+        batcher: Batcher,
+        rules: QueueRules,
+        space: Space,
     ) -> None:
+        """``space`` is where the release tells narratives apart."""
         self.settings = settings
         self.database = database
         self.batcher = batcher
         self.rules = rules
+        self.space = space
         self.likeness = Likeness()
+        self.clarifications = Clarifications(space, model=batcher.version)
         self.kept_statistics = Kept()
         self.meter = Meter(database, settings.requests_per_minute)
+        self.live = Live(database)
 
 
 def desk_of(request: Request) -> Desk:

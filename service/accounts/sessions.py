@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -159,6 +159,22 @@ def caller_of_token(session: Session, token: str) -> Caller:
         rights=ROLES[row.account.role],
         last_use=row.last_seen_at,
     )
+
+
+def holding(session: Session, tokens: Collection[str], *, now: datetime) -> set[str]:
+    """Return those of the tokens whose sessions have not ended."""
+    by_hash = {_hash(token): token for token in tokens}
+    found = session.scalars(
+        select(SignIn.hash)
+        .join(SignIn.account)
+        .where(
+            SignIn.hash.in_(by_hash),
+            SignIn.expires_at > now,
+            SignIn.last_seen_at > now - IDLE,
+            Account.active,
+        )
+    )
+    return {by_hash[hashed] for hashed in found}
 
 
 def note_seen(session: Session, token: str) -> None:

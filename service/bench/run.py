@@ -1,4 +1,4 @@
-"""The whole benchmark: scoring, the plain service beside it, the queue, the process."""
+"""The whole benchmark: scoring, a plain service beside it, the queue, the process, narratives."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from service.bench.clients import CLIENTS, Client, Load, bodies, crowd, in_process, steady
+from service.bench.narratives import Narrated, measure_narratives
 from service.bench.queue import Queue, measure_queue
 from service.bench.servers import RIVAL, desk, postgresql, started
 from service.database import Database
@@ -32,6 +33,7 @@ class Measured:
     memory_ready: int = 0
     memory_highest: int = 0
     queues: list[Queue] = field(default_factory=list)
+    narrated: Narrated | None = None
 
 
 def run(
@@ -43,7 +45,7 @@ def run(
     parts: str,
     say: Callable[[str], None],
 ) -> Measured:
-    """Measure the parts named by letters: a, b, c (scoring), d (queue), e (process)."""
+    """Measure the parts named by letters: a, b, c (scoring), d (queue), e (process), f (narratives)."""
     from models.bench import unique_posts
 
     texts = list(unique_posts(1500))
@@ -62,6 +64,9 @@ def run(
                         kind, url, posts=posts, open_items=open_items, repeats=repeats, say=say
                     )
                 )
+        if "f" in parts:
+            url = f"sqlite:///{folder}/narratives.db"
+            found.narrated = measure_narratives(url, most=posts, say=say)
     return found
 
 

@@ -94,6 +94,7 @@ def desk(url: str) -> Iterator[tuple[Served, dict[str, str], dict[str, str]]]:
         "LILIN_DATABASE_URL": url,
         "LILIN_REQUESTS_PER_MINUTE": "0",
         "LILIN_LOG_LEVEL": "warning",
+        "LILIN_WORKER_IN_SERVICE": "false",  # a million filled-in posts are not to be grouped
     }
     with started(["-c", _SERVE, "serve", "--port", "PORT"], environment, "/readyz") as server:
         yield (

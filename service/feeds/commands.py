@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -69,15 +69,27 @@ def feed_add(
 
 def worker(
     drain: Annotated[
-        bool, typer.Option("--drain", help="Stop when no feed waits, instead of waiting for one.")
+        bool,
+        typer.Option("--drain", help="Stop when nothing is left to do, instead of waiting for it."),
+    ] = False,
+    try_alerts: Annotated[
+        bool,
+        typer.Option(
+            "--try-alerts",
+            help="Receive on this machine what the watch-lists send meanwhile, and say it.",
+        ),
     ] = False,
 ) -> None:
-    """Score the feeds that wait, until stopped; the chunk in hand is finished first.
+    """Score the feeds that wait, group and watch narratives, send alerts, until stopped.
 
-    Several workers can run at once, on one machine or many with the feeds' folder in common.
+    The chunk in hand is finished first. Several workers can run at once, on one machine or many
+    with the feeds' folder in common.
     """
     from models.scorer import Scorer
+    from service.alerts.trial import receiver
     from service.app import queue_rules
+    from service.background import Background
+    from service.clarifications.nearest import Clarifications
     from service.database import Database
     from service.feeds.worker import Worker
     from service.operations import logs
@@ -86,7 +98,7 @@ def worker(
     settings = logs.start()
     scorer = Scorer.load(settings.model, threads=settings.threads)
     metrics = Metrics()
-    with closing(Database(settings.database_url)) as database:
+    with closing(Database(settings.database_url)) as database, ExitStack() as stack:
         metrics.watch_database(database)
         made = Worker(
             database,
@@ -102,11 +114,18 @@ def worker(
 
             start_http_server(settings.worker_metrics_port, "127.0.0.1", metrics.registry)
         stop_on_signals(made)
+        known = Clarifications(scorer.space, model=scorer.version)
+        if try_alerts:
+            settings = stack.enter_context(receiver(database, settings, say=typer.echo))
+        background = Background(settings, database, scorer.space, metrics, known)
         if drain:
             while not made.stopping.is_set() and made.work_once():
                 pass
+            background.drain()
         else:
+            background.start()
             made.run()
+            background.close()
 
 
 def stop_on_signals(made: Worker) -> None:

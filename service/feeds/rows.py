@@ -8,7 +8,7 @@ from typing import Final
 
 from pipeline.pii import mask
 from pipeline.post import Post
-from service.posts.intake import NewPost
+from service.posts.intake import NewPost, platform_of
 from service.web import storable
 
 WIB: Final = timezone(timedelta(hours=7), "WIB")
@@ -39,9 +39,9 @@ def source_of(feed_id: int, name: str) -> str:
 
 def new_post(post: Post, source: str) -> NewPost:
     """Return the row for the intake; what does not fit its column is left out."""
-    platform = (_short(post.platform, 40) or "").lower()
+    platform = platform_of(_short(post.platform, 40) or "")
     if not platform and not _TWITTER_IDS.isdisjoint(post.columns):
-        platform = "twitter"
+        platform = "x"
     url = _short(post.url, 2000)
     return NewPost(
         text=storable(post.text),

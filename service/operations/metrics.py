@@ -93,6 +93,12 @@ class Metrics:
         self.chunks = Counter(
             "lilin_worker_chunks_total", "Chunks of feeds finished by the worker.", **more
         )
+        self.deliveries = Counter(
+            "lilin_deliveries_total",
+            "Tries to send a message, by kind of channel and outcome: sent, failed, dead, lost.",
+            ["kind", "outcome"],
+            **more,
+        )
         self.model = Gauge(
             "lilin_model_info",
             "1 for the release that scores.",
@@ -121,6 +127,10 @@ class Metrics:
     def watch_line(self, waiting: Callable[[], int]) -> None:
         """Say where to ask how many characters wait to be scored."""
         self._waits = waiting
+
+    def delivered(self, kind: str, outcome: str) -> None:
+        """Count a try to send a message on a channel of this kind."""
+        self.deliveries.labels(kind, outcome).inc()
 
     def note_round(self, posts: int, seconds: float) -> None:
         """Count a round of the scorer."""

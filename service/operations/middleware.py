@@ -21,8 +21,8 @@ ID_HEADER: Final = b"x-request-id"
 OTHER: Final = "other"
 """The route of a path that is none of ours: one label, whatever strangers try."""
 _SANE: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-_QUIET: Final = ("/healthz", "/readyz", "/metrics", "/static")
-"""Routes whose good answers are logged at debug alone: probes and files."""
+_QUIET: Final = ("/healthz", "/readyz", "/metrics", "/static", "/langsung")
+"""Routes whose good answers are logged at debug alone: probes, files and open streams."""
 _log = structlog.get_logger("lilin")
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import os
+import signal
 import tempfile
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 import uvicorn
@@ -16,6 +20,8 @@ from service.operations.metrics import SHARED
 from service.settings import Settings, load
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from fastapi import FastAPI
 
 STOP_SECONDS: Final = 30
@@ -68,6 +74,37 @@ def app() -> FastAPI:
         scorer = loading.result()
     _give_back_memory()
     return create_app(settings, scorer=scorer)
+
+
+@contextmanager
+def told_to_stop(tell: Callable[[], None]) -> Iterator[None]:
+    """Call ``tell`` on the event loop when the process is told to stop.
+
+    uvicorn waits for the answers under way before it tells the app, and an answer that has no end
+    of its own would be waited for in vain. Its own handling of the signals goes on as before.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals come to the main thread alone
+        return
+    loop = asyncio.get_running_loop()
+    before: dict[int, Callable[[int, FrameType | None], object]] = {}
+    for known in (signal.SIGTERM, signal.SIGINT):
+        handler = signal.getsignal(known)
+        if callable(handler):  # else the signal ends the process, or means nothing
+            before[known] = handler
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(tell)
+        before[number](number, frame)
+
+    for number in before:
+        signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if signal.getsignal(number) is handle:
+                signal.signal(number, handler)
 
 
 def _give_back_memory() -> None:

@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from service.accounts import sessions
 from service.accounts.access import Caller, Right
 from service.errors import MustChangePassword, NotSignedIn
-from service.pages import words
+from service.pages import alert_words, words
 from service.web import COOKIE, caller_of, desk_of
 
 TEMPLATES: Final = Path(__file__).with_name("templates")
@@ -31,7 +31,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals.update(words=words, Right=Right)
+    made.globals.update(words=words, alert_words=alert_words, Right=Right)
     made.filters.update(
         clock=words.clock, ago=words.ago, percent=words.percent, number=words.number
     )

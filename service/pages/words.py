@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Final
 
@@ -46,6 +47,20 @@ STATES: Final = {
     "decided": "Diputuskan",
     "reopened": "Dibuka lagi",
 }
+STAGES: Final = {
+    "quiet": "Tenang",
+    "lilin": "Lilin",
+    "obor": "Obor",
+    "api": "Api",
+    "padam": "Padam",
+}
+STAGE_MEANINGS: Final = {
+    "quiet": "tidak berisiko, atau belum ada yang perlu diawasi",
+    "lilin": "berisiko, masih kecil dan lambat",
+    "obor": "mulai membesar",
+    "api": "menyebar cepat",
+    "padam": "sudah reda",
+}
 ROLES: Final = {
     "reader": "Pembaca",
     "submitter": "Pengirim",
@@ -73,6 +88,7 @@ PLATFORMS: Final = {
     "news": "Situs berita",
     "unknown": "Tidak tahu",
 }
+_SOURCES: Final = {"api": "API", "page": "halaman Kirim"}
 AGES: Final = {
     "6": "6 jam terakhir",
     "24": "24 jam terakhir",
@@ -88,6 +104,10 @@ QUEUE_DONE: Final = {
     "buka": "Kiriman dibuka lagi untuk diputuskan ulang.",
     "uji": "Kiriman menjadi butir uji: masuk antrean lagi tanpa memperlihatkan jawabannya.",
     "uji-akhir": "Butir uji dilepas; putusannya tetap jawaban yang diketahui.",
+    "narasi-batal": "Putusan atas narasi dibatalkan; kirimannya terbuka lagi.",
+    "narasi-gabung": "Narasi digabungkan ke narasi ini.",
+    "narasi-pisah": "Kiriman yang dipilih menjadi narasi sendiri.",
+    "narasi-susunan": "Penggabungan atau pemisahan yang terakhir dibatalkan.",
 }
 """What was done, said at the next page."""
 KEYS: Final = (
@@ -99,6 +119,8 @@ KEYS: Final = (
     ("3", "putuskan: Malinformasi"),
     ("4", "putuskan: Valid"),
     ("5", "putuskan: Perlu bahan lagi"),
+    ("t", "terapkan putusan narasi pada kiriman ini"),
+    ("n", "pilih putusan untuk seluruh narasi"),
     ("u", "batalkan putusan Anda yang terakhir"),
     ("c", "ambil kiriman"),
     ("r", "lepas kiriman"),
@@ -134,26 +156,61 @@ ACTIONS: Final = {
     "queue.reopen": "Kiriman dibuka lagi",
     "queue.golden": "Butir uji dipasang",
     "queue.golden_end": "Butir uji dilepas",
+    "narrative.verdict": "Narasi diputus",
+    "narrative.verdict_undo": "Putusan narasi dibatalkan",
+    "narrative.merge": "Narasi digabungkan",
+    "narrative.split": "Narasi dipisahkan",
+    "narrative.recluster": "Narasi digabungkan oleh penyusunan malam",
+    "narrative.undo": "Susunan narasi dikembalikan",
+    "clarification.keep": "Klarifikasi disimpan",
+    "clarification.remove": "Klarifikasi dihapus",
     "feed.upload": "Unggahan diterima",
     "feed.cancel": "Unggahan dihentikan",
     "feed.done": "Unggahan selesai dinilai",
     "feed.failed": "Unggahan gagal",
+    "alert.handle": "Peringatan ditangani",
+    "alert.unhandle": "Peringatan dibuka lagi",
+    "watch_list.create": "Pantauan dibuat",
+    "watch_list.change": "Pantauan diubah",
+    "watch_list.close": "Pantauan ditutup",
+    "watch_list.open": "Pantauan dibuka lagi",
+    "channel.create": "Saluran dibuat",
+    "channel.change": "Saluran diubah",
+    "channel.start": "Saluran dijalankan",
+    "channel.stop": "Saluran dihentikan",
+    "channel.secret": "Rahasia saluran diganti",
+    "channel.test": "Pesan uji diminta",
+    "delivery.resend": "Pesan dikirim ulang",
     "settings.change": "Pengaturan berubah",
     "privacy.purge": "Data lama dihapus",
 }
 """What the audit trail tells of."""
 ACTORS: Final = {
+    "desk": "Lilin",
+    "nightly": "penyusunan malam",
     "unknown": "tidak dikenal",
     "command line": "baris perintah",
     "system": "sistem",
     "worker": "pekerja",
+    "sender": "pengirim pesan",
 }
 DETAILS: Final = {
     "account": "akun",
+    "budget": "jatah sehari",
+    "channels": "saluran",
+    "labels": "label",
+    "languages": "bahasa",
+    "minimum_risk": "risiko minimal",
+    "name": "nama",
+    "platforms": "platform",
+    "regions": "wilayah",
+    "terms": "kata",
     "address": "alamat",
     "answer": "jawaban",
     "answers": "jawaban tersimpan",
+    "added": "ditambahkan",
     "before": "sebelumnya",
+    "changed": "diubah",
     "days": "hari",
     "bytes": "bita",
     "error": "galat",
@@ -161,6 +218,10 @@ DETAILS: Final = {
     "sha256": "sidik berkas",
     "feeds": "unggahan",
     "items": "butir antrean",
+    "new": "narasi baru",
+    "other": "narasi lain",
+    "source": "dari narasi",
+    "what": "yang dibatalkan",
     "posts": "kiriman",
     "received_before": "diterima sebelum",
     "reviews": "putusan",
@@ -168,6 +229,7 @@ DETAILS: Final = {
     "scopes": "hak",
     "state": "keadaan",
     "to": "kepada",
+    "url": "alamat web",
     "verdict": "putusan",
     "why": "alasan",
 }
@@ -194,7 +256,10 @@ ERRORS: Final = {
     "name-taken": "Nama akun ini sudah dipakai.",
     "bad-scopes": "Pilih paling sedikit satu hak, dan tidak melebihi peran akunnya.",
     "last-admin": "Ini admin aktif yang terakhir. Jadikan orang lain admin lebih dulu.",
+    "narratives": "Narasi atau kiriman ini tidak bisa digabungkan atau dipisahkan: pilih narasi lain, atau "
+    "sisakan paling sedikit satu kiriman.",
     "nothing-chosen": "Belum ada kiriman yang ditandai.",
+    "no-narrative": "Pilih satu narasi, atau tulis nomornya.",
     "feed": "Berkas ini tidak bisa dibaca: kosong, rusak, atau formatnya tidak dikenal.",
     "text-column": "Kolom teks tidak ditemukan. Tulis namanya pada isian “Kolom teks”.",
     "feed-cut-short": "Berkas terpotong atau rusak di tengah. Kiriman sebelum bagian itu sudah "
@@ -207,6 +272,14 @@ ERRORS: Final = {
     "nothing-scored": "Tidak ada satu baris pun yang bisa dinilai.",
     "given-up": "Pekerjaan dihentikan setelah berulang kali gagal tanpa kemajuan. Hubungi admin.",
     "private-search": "Mencari nomor atau nama akun hanya untuk yang berhak melihat data pribadi.",
+    "bad-clarification": "Isian klarifikasi belum bisa dipakai. Periksa lagi.",
+    "watch-list-taken": "Nama pantauan ini sudah dipakai.",
+    "bad-watch-list": "Isian pantauan belum bisa dipakai. Periksa lagi.",
+    "bad-channel": "Saluran belum lengkap: periksa nama (harus lain dari yang lain), tujuan, dan jam "
+    "tenangnya. Surel dan Telegram perlu pengaturan server lebih dulu.",
+    "bad-target": "Tujuan ini tidak boleh dikirimi. Tulis alamat https:// di internet; untuk alamat di "
+    "jaringan sendiri, admin menulisnya dulu di pengaturan LILIN_WEBHOOK_HOSTS.",
+    "not-dead": "Hanya pesan yang gagal tuntas yang bisa dikirim ulang.",
     "invalid": "Isian belum lengkap atau tidak terbaca. Periksa lagi.",
 }
 
@@ -217,6 +290,23 @@ FEED_STATES: Final = {
     "done": "Selesai",
     "failed": "Gagal",
     "cancelled": "Dibatalkan",
+}
+
+
+CLARIFICATION_FIELDS: Final = {
+    "title": "Judul",
+    "url": "Tautan",
+    "claim": "Klaim",
+    "text": "Penjelasan",
+    "publisher": "Penerbit",
+    "published_at": "Tanggal terbit",
+    "rating": "Penilaian",
+}
+CLARIFICATION_DONE: Final = {
+    "added": "Klarifikasi ditambahkan; mulai sekarang ditawarkan di kiriman yang mirip.",
+    "changed": "Klarifikasi dengan tautan ini diperbarui.",
+    "unchanged": "Klarifikasi ini sudah ada, dan isinya sama.",
+    "removed": "Klarifikasi dihapus; tidak ditawarkan lagi.",
 }
 
 
@@ -237,6 +327,25 @@ def chance(risk: float) -> str:
 def clock(moment: datetime | None) -> str:
     """Return a moment as people write it, in WIB."""
     return "–" if moment is None else moment.astimezone(WIB).strftime("%d-%m-%Y %H.%M")
+
+
+def in_common(found: Sequence[str]) -> str:
+    """Return the words that a post and a clarification share, as a page tells them; "" for none."""
+    return "Kata yang sama: " + ", ".join(f"“{word}”" for word in found) if found else ""
+
+
+def issued(publisher: str, at: datetime | None) -> str:
+    """Return who published something and on which day (WIB)."""
+    day = f"{at.astimezone(WIB):%d-%m-%Y}" if at else "tanpa tanggal"
+    return f"{publisher or 'penerbit tidak disebut'}, {day}"
+
+
+def source_said(source: str) -> str:
+    """Return in words how a post came to the desk: ``feed:1 posts.csv``, ``api`` or ``page``."""
+    number, _, name = source.removeprefix("feed:").partition(" ")
+    if source.startswith("feed:"):
+        return f"unggahan {number} ({name})" if name else f"unggahan {number}"
+    return _SOURCES.get(source, source)
 
 
 def ago(moment: datetime, now: datetime | None = None) -> str:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import numpy as np
-from sqlalchemy import Row, bindparam, insert, select, update
+from sqlalchemy import Row, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, joinedload
 
@@ -28,9 +28,13 @@ Scores = Mapping[str, tuple[Score, Floats]]
 """Score and embedding by a post's key."""
 _COPIED: Final = ("risk", "label", "technique", "platform", "source")
 """What an item of the queue keeps of its post: see ``service.tables.QueueItem``."""
+_PLATFORM_NAMES: Final = {"twitter": "x"}
+"""Names that feeds give a platform, and the desk's own; see ``service.pages.words.PLATFORMS``."""
 _TRIES: Final = 5
 MINIMUM_REACH: Final = 10
 """Expected reach of a post about which nothing is known: a handful of readers."""
+MAXIMUM_REACH: Final = 10**10
+"""More than there are people; so that what a narrative's posts reach can be added up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,13 +70,27 @@ class Stored:
     queued: bool
 
 
+def platform_of(text: str) -> str:
+    """Return a platform as the desk keeps it: in small letters, each under one name."""
+    name = text.strip().lower()
+    return _PLATFORM_NAMES.get(name, name)
+
+
 def post_key(post: NewPost) -> str:
     """Return what makes a post the same post.
 
-    Platform and its own number there; where it has none, the platform and the normalised text,
-    so that a chain message counts once however often it is sent.
+    Platform and its own number there; where it has none, the platform, the normalised text, the
+    account and the time, so that a feed sent twice counts once, a chain message that is pasted
+    again and again counts once, and the same words by two accounts are two posts: spread is made
+    of them.
     """
-    identity = ("id", post.external_id) if post.external_id else ("text", normalise(post.text))
+    if post.external_id:
+        identity: tuple[str, ...] = ("id", post.external_id)
+    else:
+        identity = ("text", normalise(post.text))
+        if post.account or post.posted_at:
+            at = post.posted_at.isoformat() if post.posted_at else ""
+            identity = (*identity, post.account or "", at)
     return hashlib.sha256("\x1f".join((post.platform, *identity)).encode()).hexdigest()
 
 
@@ -86,7 +104,8 @@ def expected_reach(engagement: dict[str, int]) -> int:
     carried = (
         50 * known.get("shares", 0) + 20 * known.get("replies", 0) + 10 * known.get("likes", 0)
     )
-    return MINIMUM_REACH + max(known.get("views", 0), carried, known.get("followers", 0) // 10)
+    reached = max(known.get("views", 0), carried, known.get("followers", 0) // 10)
+    return min(MAXIMUM_REACH, MINIMUM_REACH + reached)
 
 
 def accept(
@@ -153,18 +172,21 @@ def store(
         before = engagement.get(key, known[key].engagement if key in known else {})
         engagement[key] = _larger(before, post.engagement)
     fresh = {
-        key: _row(key, first[key], *scores[key], engagement[key], times[key], model, now)
-        for key in sorted(first.keys() - known.keys())
+        key: _row(key, post, *scores[key], engagement[key], times[key], model, now)
+        for key, post in first.items()
+        if key not in known
     }
     _update_known(session, known, engagement, times, rules)
     if fresh:
-        session.execute(insert(StoredPost.__table__), list(fresh.values()))  # type: ignore[arg-type]
+        session.execute(insert(StoredPost.__table__), _in_order(session, fresh))  # type: ignore[arg-type]
         # What is inserted in bulk passes the session's own count (service.operations.metrics).
         session.info.setdefault("new", Counter())["post"] += len(fresh)
     ids = {key: row.id for key, row in known.items()} | _ids(session, fresh)
     risky = {key for key, row in fresh.items() if row["risk"] >= rules.threshold}
     if risky:
-        items = [_item(StoredPost(id=ids[key], **fresh[key]), rules, now) for key in sorted(risky)]
+        items = [
+            _item(StoredPost(**{**fresh[key], "id": ids[key]}), rules, now) for key in sorted(risky)
+        ]
         session.execute(insert(QueueItem.__table__), items)  # type: ignore[arg-type]
     queued = risky | {key for key, row in known.items() if row.item_id is not None}
     out: list[Stored] = []
@@ -173,6 +195,25 @@ def store(
         out.append(Stored(id=ids[key], seen_before=key in seen, queued=key in queued))
         seen.add(key)
     return out
+
+
+def _in_order(session: Session, fresh: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return new rows as they are inserted: numbered as they came, on PostgreSQL in order of key.
+
+    Narratives are told in the order of the numbers. PostgreSQL inserts row by row beside others,
+    who must meet the same keys in the same order; SQLite has one writer and numbers by itself.
+    """
+    rows = list(fresh.values())
+    if session.get_bind().dialect.name == "sqlite":
+        return rows
+    numbers = session.scalars(
+        select(func.nextval(func.pg_get_serial_sequence("posts", "id"))).select_from(
+            func.generate_series(1, len(rows))
+        )
+    )
+    for row, number in zip(rows, numbers, strict=True):
+        row["id"] = number
+    return sorted(rows, key=lambda row: str(row["key"]))
 
 
 def _known(session: Session, keys: Collection[str]) -> dict[str, Row[*tuple[Any, ...]]]:

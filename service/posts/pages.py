@@ -18,7 +18,7 @@ from service.posts.explain import Explanation, explain
 from service.posts.intake import NewPost, accept
 from service.posts.schemas import ScoreOut
 from service.queue import repository
-from service.queue.pages import said_in, undo_in
+from service.queue.pages import said_in, undo_in, undo_narrative_in
 from service.queue.pane import pane_of
 from service.tables import QueueItem, StoredPost
 from service.web import TheDesk, storable
@@ -49,7 +49,7 @@ def post_page(
         more = {
             "explained": explained,
             "marked": _marked(pane.post.text, explained),
-            "spoken": _spoken(pane.post.text, explained),
+            "spoken": spoken(pane.post.text, explained),
         }
     return render(
         request,
@@ -58,6 +58,7 @@ def post_page(
         said=said_in(request.query_params),
         failed=words.ERRORS.get(request.query_params.get("gagal", "")),
         undo=undo_in(request.query_params),
+        undo_narrative=undo_narrative_in(request.query_params),
         pane=pane,
         back=f"/kiriman/{post_id}",
         queue_link=f"/?pilih={item.id}" if item and item.open else "/",
@@ -76,7 +77,7 @@ def _marked(text: str, found: Explanation) -> list[tuple[str, int]]:
     return [*parts, (text[at:], 0)]
 
 
-def _spoken(text: str, found: Explanation) -> list[tuple[str, bool]]:
+def spoken(text: str, found: Explanation) -> list[tuple[str, bool]]:
     """Return the words in the order of their weight, each once."""
     by_weight = sorted(found.spans, key=lambda span: -span.weight)
     return list({text[s.start : s.end]: s.strong for s in by_weight}.items())[:20]

@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, ConfigDict, Field
 from models.scorer import Score
 from service.accounts.access import Caller
 from service.posts.explain import Explanation
-from service.posts.intake import Accepted, NewPost
+from service.posts.intake import Accepted, NewPost, platform_of
 from service.privacy.masking import readable, sees_private
 from service.tables import StoredPost
 from service.web import Model, storable
@@ -92,7 +92,7 @@ class PostIn(Model):
         """Return the post for the intake; characters that no database keeps are taken out."""
         return NewPost(
             text=storable(self.text),
-            platform=storable(self.platform),
+            platform=platform_of(storable(self.platform)) or "unknown",
             external_id=storable(self.external_id) if self.external_id else None,
             account=storable(self.account) if self.account else None,
             url=storable(self.url) if self.url else None,

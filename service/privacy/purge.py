@@ -1,9 +1,10 @@
 """Retention: what is older than its time is deleted, a little at a time.
 
 Deleted are posts that came in before the cut and do not stand open in the queue, with their items
-and verdicts; feeds uploaded before it that nobody works on, with their files; stored answers to an
-``Idempotency-Key``; sessions that have ended; tallies of limits that have passed. The audit trail
-stays: it holds no text.
+and verdicts, and the narratives that have no other post; feeds uploaded before it that nobody works
+on, with their files; stored answers to an ``Idempotency-Key``; sessions that have ended; tallies of
+limits that have passed; messages of the outbox that were sent or given up before the cut; alerts
+from before it. The audit trail stays: it holds no text.
 
 Every batch is a short transaction that carries its own line of the audit trail, so that a run
 that is killed has deleted exactly what the trail says, and the next run goes on where it stopped.
@@ -18,14 +19,18 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Select, delete, func, or_, select, tuple_
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Select, delete, func, or_, select, tuple_
+from sqlalchemy.orm import Session, aliased
 
 from service.accounts import limits
 from service.accounts.sessions import IDLE
+from service.alerts import outbox
+from service.alerts.repository import alerts_before, forget_alerts
 from service.audit import trail as audit
 from service.database import Database
+from service.narratives import forgetting
 from service.tables import (
+    Alert,
     FeedPost,
     FeedReject,
     FeedState,
@@ -59,6 +64,9 @@ class Purged:
     answers: int = 0
     sessions: int = 0
     tallies: int = 0
+    deliveries: int = 0
+    alerts: int = 0
+    narratives: int = 0
 
     def __add__(self, other: Purged) -> Purged:
         return Purged(
@@ -116,7 +124,7 @@ def would_purge(database: Database, *, older_than: timedelta | None, now: dateti
         def count(query: Any) -> int:
             return session.scalar(select(func.count()).select_from(query.subquery())) or 0
 
-        posts = items = reviews = feeds = 0
+        posts = items = reviews = feeds = narratives = alerts = 0
         if older_than is not None:
             old = _old_posts(now - older_than)
             posts = count(old)
@@ -124,6 +132,8 @@ def would_purge(database: Database, *, older_than: timedelta | None, now: dateti
             items = count(item_ids)
             reviews = count(select(Review.id).where(Review.item_id.in_(item_ids)))
             feeds = count(_old_feeds(now - older_than))
+            narratives = count(_emptied(now - older_than))
+            alerts = count(_old_alerts(now - older_than))
         return Purged(
             posts=posts,
             items=items,
@@ -134,15 +144,36 @@ def would_purge(database: Database, *, older_than: timedelta | None, now: dateti
             tallies=count(
                 select(Tally.key, Tally.span).where(Tally.span < now.timestamp() - limits.KEPT_S)
             ),
+            deliveries=0 if older_than is None else count(outbox.closed_before(now - older_than)),
+            alerts=alerts,
+            narratives=narratives,
         )
 
 
 def _old_posts(cut: datetime) -> Select[datetime, int]:
     """Return the query of the posts that may go: old, and not open in the queue."""
-    is_open = select(QueueItem.id).where(QueueItem.post_id == StoredPost.id, QueueItem.open)
     return select(StoredPost.received_at, StoredPost.id).where(
-        StoredPost.received_at < cut, ~is_open.exists()
+        StoredPost.received_at < cut, ~_is_open(StoredPost)
     )
+
+
+def _is_open(post: Any) -> ColumnElement[bool]:
+    return select(QueueItem.id).where(QueueItem.post_id == post.id, QueueItem.open).exists()
+
+
+def _emptied(cut: datetime) -> Select[int | None]:
+    """Return the query of the narratives of which no post would stay."""
+    other = aliased(StoredPost)
+    stays = (other.received_at >= cut) | _is_open(other)
+    same = select(other.id).where(other.narrative_id == StoredPost.narrative_id, stays)
+    old = _old_posts(cut).with_only_columns(StoredPost.narrative_id)
+    return old.where(StoredPost.narrative_id.is_not(None), ~same.exists()).distinct()
+
+
+def _old_alerts(cut: datetime) -> Select[int]:
+    """Return the query of the alerts that would go: old, or of narratives that go."""
+    old = Alert.id.in_(alerts_before(cut)) | Alert.narrative_id.in_(_emptied(cut))
+    return select(Alert.id).where(old)
 
 
 def _items_of(post_ids: Any) -> Select[int]:
@@ -153,9 +184,7 @@ def _delete_posts(
     session: Session, cut: datetime, after: _Place | None, batch: int
 ) -> tuple[Purged, _Place | None]:
     """Delete one batch and return what it was and where the next one begins; None: at the end."""
-    if session.get_bind().dialect.name == "sqlite":
-        # Without it the deleted text would stand in the file until something is written there.
-        session.connection().exec_driver_sql("PRAGMA secure_delete=ON")
+    _overwrite(session)
     query = _old_posts(cut).order_by(StoredPost.received_at, StoredPost.id).limit(batch)
     if after is not None:
         query = query.where(tuple_(StoredPost.received_at, StoredPost.id) > tuple_(*after))
@@ -163,22 +192,28 @@ def _delete_posts(
     if not old:
         return Purged(), None
     ids = [row.id for row in old]
+    forgetting.hold(session, ids)
     # An item may have been reopened since: whoever does that holds its row, so look again.
     items = session.execute(
         select(QueueItem.id, QueueItem.post_id, QueueItem.open)
         .where(QueueItem.post_id.in_(ids))
+        .order_by(QueueItem.id)
         .with_for_update()
     ).all()
     kept = {item.post_id for item in items if item.open}
     gone = [item.id for item in items if not item.open]
     reviews = _delete(session, delete(Review).where(Review.item_id.in_(gone)))
     _delete(session, delete(QueueItem).where(QueueItem.id.in_(gone)))
-    posts = _delete(
-        session, delete(StoredPost).where(StoredPost.id.in_([i for i in ids if i not in kept]))
-    )
+    ids = [number for number in ids if number not in kept]
+    leaving = forgetting.leaving(session, ids)
+    posts = _delete(session, delete(StoredPost).where(StoredPost.id.in_(ids)))
+    narratives, alerts = forgetting.forget(session, leaving)
     last = old[-1]
     following = (last.received_at, last.id) if len(old) == batch else None
-    return Purged(posts=posts, items=len(gone), reviews=reviews), following
+    found = Purged(
+        posts=posts, items=len(gone), reviews=reviews, narratives=narratives, alerts=alerts
+    )
+    return found, following
 
 
 def _old_feeds(cut: datetime) -> Select[int, str]:
@@ -214,11 +249,20 @@ def _delete_feeds(
     return Purged(feeds=len(old))
 
 
+def _overwrite(session: Session) -> None:
+    """Without it, deleted text would stand in SQLite's file until something is written there."""
+    if session.get_bind().dialect.name == "sqlite":
+        session.connection().exec_driver_sql("PRAGMA secure_delete=ON")
+
+
 def _tidy(session: Session, older_than: timedelta | None, now: datetime) -> Purged:
+    _overwrite(session)
     return Purged(
         answers=_delete(session, delete(IdempotentAnswer).where(_old_answer(older_than, now))),
         sessions=_delete(session, delete(SignIn).where(_ended(now))),
         tallies=limits.drop_old(session, now.timestamp()),
+        deliveries=0 if older_than is None else outbox.forget(session, before=now - older_than),
+        alerts=0 if older_than is None else forget_alerts(session, before=now - older_than),
     )
 
 

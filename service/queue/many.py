@@ -62,12 +62,30 @@ def decide_many(
     """
     out: list[Outcome] = []
     for item_id in dict.fromkeys(item_ids):
-        try:
-            with database.write() as session:
-                item = take_and_decide(
+        with database.write() as session:
+            out.append(
+                decide_or_leave(
                     session, item_id, account, verdict, rules, note=note, evidence=evidence
                 )
-                out.append(Outcome(item_id=item_id, state=State(item.state), error=None))
-        except (NotFound, Taken, NotYours) as error:
-            out.append(Outcome(item_id=item_id, state=None, error=error))
+            )
     return out
+
+
+def decide_or_leave(
+    session: Session,
+    item_id: int,
+    account: Account,
+    verdict: Verdict,
+    rules: QueueRules,
+    *,
+    note: str = "",
+    evidence: Sequence[str] = (),
+) -> Outcome:
+    """Give a verdict on an item, or say why not: one that is refused is left as it was."""
+    try:
+        item = take_and_decide(
+            session, item_id, account, verdict, rules, note=note, evidence=evidence
+        )
+    except (NotFound, Taken, NotYours) as error:
+        return Outcome(item_id=item_id, state=None, error=error)
+    return Outcome(item_id=item_id, state=State(item.state), error=None)

@@ -16,11 +16,12 @@ from sqlalchemy.orm import Session
 
 from service.accounts.access import Caller, Right
 from service.errors import DeskError, NotFound, NothingToUndo, NotYours, Taken
-from service.pages import words
+from service.narratives import repository as narratives
+from service.pages import spread_words, words
 from service.pages.render import Viewer, go, render, safe_path
 from service.posts.schemas import clipped
 from service.privacy.masking import check_search, sees_private
-from service.queue import many, repository
+from service.queue import grouped, many, repository
 from service.queue import service as queue
 from service.queue.likeness import alike
 from service.queue.pane import pane_of
@@ -32,10 +33,12 @@ from service.web import Desk, TheDesk, storable
 router = APIRouter(include_in_schema=False)
 PAGE: Final = 25
 _CLIP_CHARS: Final = 220
+_TITLE_CHARS: Final = 90
 _UNDO_AT_ONCE: Final = 100
 """Verdicts given in one act that one button takes back."""
 _FILTERS: Final = (
     *("status", "label", "teknik", "risiko", "platform", "sumber", "umur", "milik", "cari"),
+    "narasi",
 )
 Number = Annotated[int, Path(ge=1, lt=2**63)]
 Text = Annotated[str, Form(max_length=5000)]
@@ -80,6 +83,7 @@ class Wanted:
             source=get("sumber"),
             seen_after=datetime.now(UTC) - timedelta(hours=int(hours)) if hours else None,
             assignee_id=caller.account.id if get("milik") else None,
+            narrative_id=int(self.typed["narasi"]) if get("narasi") else None,
             words=get("cari"),
             masked=not sees_private(caller),
         )
@@ -101,6 +105,7 @@ _FITS: Final[dict[str, Callable[[str], bool]]] = {
     "teknik": lambda v: v in words.TECHNIQUES,
     "risiko": lambda v: v.isdecimal() and len(v) <= 3 and int(v) <= 100,
     "umur": lambda v: v in words.AGES,
+    "narasi": lambda v: v.isdecimal() and len(v) < 19,
 }
 
 
@@ -108,8 +113,18 @@ _FITS: Final[dict[str, Callable[[str], bool]]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """The narrative of an item as the list shows it."""
+
+    id: int
+    title: str
+    stage: str
+    posts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """An item as the list shows it."""
+    """An item as the list shows it; ``others`` of its narrative stand behind it."""
 
     id: int
     text: str
@@ -122,6 +137,8 @@ class Row:
     state: State
     assignee: str | None
     verdict: str | None
+    narrative: Told | None
+    others: int
 
 
 @router.get("/")
@@ -132,7 +149,7 @@ def queue_page(request: Request, caller: Viewer, desk: TheDesk) -> HTMLResponse:
     wanted = Wanted.of(query)
     now = datetime.now(UTC)
     with desk.database.read() as session:
-        page = repository.page(
+        page = grouped.page(
             session,
             wanted.filters(caller),
             viewer_id=caller.account.id,
@@ -140,11 +157,23 @@ def queue_page(request: Request, caller: Viewer, desk: TheDesk) -> HTMLResponse:
             limit=PAGE,
             now=now,
         )
-        chosen = next((item for item in page.items if item.id == wanted.chosen), None)
+        items = [row.item for row in page.rows]
+        chosen = next((item for item in items if item.id == wanted.chosen), None)
         if chosen is None and wanted.chosen is not None:
             chosen = repository.find_item(session, wanted.chosen)
-        if chosen is None and page.items:
-            chosen = page.items[0]
+        if chosen is None and items:
+            chosen = items[0]
+        asked = int(wanted.typed.get("narasi", "0"))
+        numbers = {asked} | {item.post.narrative_id or 0 for item in items}
+        told = {
+            number: Told(
+                id=number,
+                title=clipped(found.title, caller, _TITLE_CHARS),
+                stage=found.stage,
+                posts=found.posts,
+            )
+            for number, found in narratives.by_number(session, numbers).items()
+        }
         return render(
             request,
             "antrean.html",
@@ -152,9 +181,14 @@ def queue_page(request: Request, caller: Viewer, desk: TheDesk) -> HTMLResponse:
             said=said_in(query),
             failed=words.ERRORS.get(query.get("gagal", "")),
             undo=undo_in(query),
+            undo_narrative=undo_narrative_in(query),
             wanted=wanted,
-            filtered=bool(wanted.typed.keys() - {"cari"}),
-            rows=[_row(item, caller, now) for item in page.items],
+            filtered=bool(wanted.typed.keys() - {"cari", "narasi"}),
+            rows=[
+                _row(row.item, caller, now, told.get(row.item.post.narrative_id or 0), row.others)
+                for row in page.rows
+            ],
+            narrative=told.get(asked),
             chosen=chosen.id if chosen else None,
             pane=pane_of(session, desk, caller, chosen.post, chosen) if chosen else None,
             next=wanted.link(setelah=cursor(page.next)) if page.next else None,
@@ -163,7 +197,9 @@ def queue_page(request: Request, caller: Viewer, desk: TheDesk) -> HTMLResponse:
         )
 
 
-def _row(item: QueueItem, caller: Caller, now: datetime) -> Row:
+def _row(
+    item: QueueItem, caller: Caller, now: datetime, narrative: Told | None, others: int
+) -> Row:
     state = queue.effective_state(item, now)
     return Row(
         id=item.id,
@@ -177,6 +213,8 @@ def _row(item: QueueItem, caller: Caller, now: datetime) -> Row:
         state=state,
         assignee=item.assignee.name if state is State.CLAIMED and item.assignee else None,
         verdict=item.verdict,
+        narrative=narrative,
+        others=others,
     )
 
 
@@ -189,6 +227,11 @@ def said_in(query: Mapping[str, str]) -> str | None:
         decided, left = _number_in(query.get("jadi", "")), _number_in(query.get("sisa", ""))
         also = f" {left} tidak: sedang dikerjakan orang lain atau sudah diputuskan." if left else ""
         return f"{decided} kiriman diputuskan.{also}"
+    if done == "narasi" and query.get("putusan", "") in words.VERDICTS:
+        decided, second, left, more = (
+            _number_in(query.get(name, "")) for name in ("jadi", "kedua", "sisa", "lagi")
+        )
+        return spread_words.narrative_decided(query["putusan"], decided, second, left, more)
     return words.QUEUE_DONE.get(done)
 
 
@@ -200,6 +243,12 @@ def undo_in(query: Mapping[str, str]) -> list[int]:
     """Return the items whose verdicts can be taken back at once, from the query."""
     parts = query.get("batal", "").split(",")[:_UNDO_AT_ONCE]
     return [int(part) for part in parts if part.isdecimal() and 0 < len(part) < 19]
+
+
+def undo_narrative_in(query: Mapping[str, str]) -> int | None:
+    """Return the narrative whose verdict can be taken back at once, from the query."""
+    number = query.get("narasi_batal", "")
+    return int(number) if number.isdecimal() and 0 < len(number) < 19 else None
 
 
 # --- the forms ---------------------------------------------------------------------------------
@@ -246,7 +295,7 @@ def decide(
     kembali: Back = "/",
 ) -> RedirectResponse:
     """Give a verdict and go on to the next item."""
-    note, evidence = _evidence(storable(catatan), storable(bukti))
+    note, evidence = evidence_of(storable(catatan), storable(bukti))
 
     def step(session: Session, number: int, account: Account) -> QueueItem:
         return many.take_and_decide(
@@ -263,7 +312,7 @@ def reopen(
     """Put a decided item back into the queue."""
     why = storable(alasan.strip())[:1000]
     if len(why) < 3:
-        return _back(kembali, item_id, gagal="invalid")
+        return back_to(kembali, item_id, gagal="invalid")
     return _step(desk, caller, kembali, item_id, "buka", queue.reopen, why, right=Right.REOPEN)
 
 
@@ -304,8 +353,8 @@ def undo(
         except NothingToUndo as error:
             failed = error
     if undone is None:
-        return _back(kembali, None, gagal=failed.code if failed else "nothing-to-undo")
-    return _back(kembali, undone, sudah="batal")
+        return back_to(kembali, None, gagal=failed.code if failed else "nothing-to-undo")
+    return back_to(kembali, undone, sudah="batal")
 
 
 @router.post("/antrean/putus-banyak")
@@ -324,10 +373,10 @@ def decide_many(
         with desk.database.read() as session:
             items = alike(session, desk.likeness, serupa, viewer_id=caller.account.id)
     if not items:
-        return _back(kembali, None, gagal="nothing-chosen")
+        return back_to(kembali, None, gagal="nothing-chosen")
     outcomes = many.decide_many(desk.database, items, caller.account, putusan, desk.rules)
     decided = [outcome.item_id for outcome in outcomes if outcome.error is None]
-    return _back(
+    return back_to(
         kembali,
         None,
         sudah="banyak",
@@ -355,30 +404,30 @@ def _step(
             item = step(session, item_id, caller.account, *args)
             place = (item.priority, item.id)
     except (NotFound, Taken, NotYours) as error:
-        return _back(back, item_id, gagal=error.code)
+        return back_to(back, item_id, gagal=error.code)
     if not on:
-        return _back(back, item_id, sudah=done)
-    return _back(back, _following(desk, caller, back, place), sudah=done, batal=item_id)
+        return back_to(back, item_id, sudah=done)
+    return back_to(back, _following(desk, caller, back, place), sudah=done, batal=item_id)
 
 
 def _following(desk: Desk, caller: Caller, back: str, place: Cursor) -> int | None:
     filters = Wanted.of(dict(parse_qsl(urlsplit(safe_path(back)).query))).filters(caller)
     with desk.database.read() as session:
-        page = repository.page(session, filters, viewer_id=caller.account.id, after=place, limit=1)
-    return page.items[0].id if page.items else None
+        page = grouped.page(session, filters, viewer_id=caller.account.id, after=place, limit=1)
+    return page.rows[0].item.id if page.rows else None
 
 
-def _back(path: str, chosen: int | None, **said: Any) -> RedirectResponse:
+def back_to(path: str, chosen: int | None, **said: Any) -> RedirectResponse:
     """Go back to the page that a form came from, with what is to be said there."""
     parts = urlsplit(safe_path(path))
     told = {name: value for name, value in said.items() if value is not None}
-    if parts.path.startswith("/kiriman/"):
+    if parts.path.startswith(("/kiriman/", "/narasi/")):
         return go(f"{parts.path}?{urlencode(told)}")
     wanted = Wanted.of(dict(parse_qsl(parts.query)))
     return go(f"{wanted.link(pilih=chosen, **told)}#kiriman")
 
 
-def _evidence(note: str, lines: str) -> tuple[str, list[str]]:
+def evidence_of(note: str, lines: str) -> tuple[str, list[str]]:
     """Return note and links; a line that is no link becomes part of the note: nothing is lost."""
     links: list[str] = []
     rest: list[str] = []

@@ -8,11 +8,15 @@ from datetime import UTC, datetime
 from sqlalchemy.orm import Session
 
 from service.accounts.access import Caller, Right
+from service.clarifications.nearest import Nearest
+from service.narratives import repository as narratives
+from service.narratives import verdicts
+from service.narratives.repository import Work
 from service.posts.schemas import PostOut, clipped
 from service.queue import repository
 from service.queue.likeness import alike, similar
 from service.queue.schemas import ItemOut
-from service.tables import QueueItem, State, StoredPost
+from service.tables import QueueItem, State, StoredPost, Verdict
 from service.web import Desk
 
 _SIMILAR_CHARS = 160
@@ -29,6 +33,24 @@ class SimilarRow:
     received_at: datetime
     state: State
     verdict: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """The narrative of a post, and what can be decided in it.
+
+    ``suggested`` is its verdict where it may be told and applied to this post, with who gave it
+    and when.
+    """
+
+    id: int
+    title: str
+    stage: str
+    posts: int
+    work: Work
+    suggested: Verdict | None
+    by: str | None
+    at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +73,9 @@ class Pane:
     """Open items that say the same, this one included."""
     colleagues: list[str]
     """Whom it can be handed over to."""
+    narrative: Story | None
+    known: Nearest | None
+    """The clarification that may be about what the post claims."""
 
 
 def pane_of(
@@ -93,4 +118,28 @@ def pane_of(
         colleagues=[a.name for a in repository.moderators(session) if a.id != me.id]
         if decides
         else [],
+        narrative=_story(session, caller, post, item, decides=decides),
+        known=desk.clarifications.nearest_to(session, post),
+    )
+
+
+def _story(
+    session: Session, caller: Caller, post: StoredPost, item: QueueItem | None, *, decides: bool
+) -> Story | None:
+    if post.narrative_id is None:
+        return None
+    number, me = post.narrative_id, caller.account
+    narrative = narratives.by_number(session, [number])[number]
+    work = narratives.work(session, [number], me.id, datetime.now(UTC)).get(number, Work())
+    suggested = verdicts.suggested(narrative, item, decides=decides, blind=work.blind)
+    by = narratives.deciders(session, [narrative]) if suggested else {}
+    return Story(
+        id=number,
+        title=clipped(narrative.title, caller, _SIMILAR_CHARS),
+        stage=narrative.stage,
+        posts=narrative.posts,
+        work=work,
+        suggested=suggested,
+        by=by.get(number),
+        at=narrative.verdict_at if suggested else None,
     )

@@ -30,6 +30,10 @@ SEARCHED: Final = 3000
 _HELD: Final = 2000
 """Most items that are held at one moment; a lease lasts minutes."""
 
+NOT_DECIDED: Final = QueueItem.state != State.DECIDED
+"""That an item is open, for queries that go from a narrative's few posts to their items: where the
+condition is the column that the order's index begins with, SQLite walks all that is open instead."""
+
 Cursor = tuple[float, int]
 """Priority and number of the last item of a page."""
 
@@ -47,6 +51,7 @@ class Filters:
     seen_after: datetime | None = None
     seen_before: datetime | None = None
     assignee_id: int | None = None
+    narrative_id: int | None = None
     words: str | None = None
     masked: bool = False
     """The words must stand in the text as it is with personal data masked: a hit tells no more than
@@ -153,20 +158,28 @@ def moderators(session: Session) -> list[Account]:
     )
 
 
-def matches(filters: Filters, viewer_id: int, now: datetime) -> Select[QueueItem]:
-    """Return the query of the items that the filters let pass, the words apart."""
+def matches(
+    filters: Filters, viewer_id: int, now: datetime, *, narratives: Collection[int] = ()
+) -> Select[QueueItem]:
+    """Return the query of the items that the filters let pass, the words apart.
+
+    ``narratives``: of these alone. The query of a narrative joins the posts.
+    """
+    if filters.narrative_id is not None:
+        narratives = (filters.narrative_id,)
+    is_open = NOT_DECIDED if narratives else QueueItem.open.expression
     wanted: list[ColumnExpressionArgument[bool]] = []
     if filters.state is None:
-        wanted.append(QueueItem.open)
+        wanted.append(is_open)
     elif filters.state is State.DECIDED:
-        wanted.append(~QueueItem.open)
+        wanted.append(~is_open)
     elif filters.state is State.CLAIMED:
-        wanted += [QueueItem.open, QueueItem.state == State.CLAIMED, QueueItem.claim_until > now]
+        wanted += [is_open, QueueItem.state == State.CLAIMED, QueueItem.claim_until > now]
     else:
         # A claim that ran out is no claim: such an item stands among the new ones.
         lapsed = and_(QueueItem.state == State.CLAIMED, QueueItem.claim_until <= now)
         same = QueueItem.state == filters.state
-        wanted += [QueueItem.open, or_(same, lapsed) if filters.state is State.NEW else same]
+        wanted += [is_open, or_(same, lapsed) if filters.state is State.NEW else same]
     equal: tuple[tuple[Any, Any], ...] = (
         (QueueItem.label, filters.label),
         (QueueItem.technique, filters.technique),
@@ -183,7 +196,10 @@ def matches(filters: Filters, viewer_id: int, now: datetime) -> Select[QueueItem
         wanted.append(QueueItem.first_seen_at < filters.seen_before)
     if filters.state is not State.DECIDED:
         wanted.append(not_reviewed_by(viewer_id))
-    return select(QueueItem).where(*wanted)
+    found = select(QueueItem).where(*wanted)
+    if not narratives:
+        return found
+    return found.join(QueueItem.post).where(StoredPost.narrative_id.in_(narratives))
 
 
 def not_reviewed_by(account_id: int) -> ColumnElement[bool]:

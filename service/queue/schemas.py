@@ -96,6 +96,7 @@ class QueueQuery(Model):
     seen_after: AwareDatetime | None = None
     seen_before: AwareDatetime | None = None
     mine: bool = False
+    narrative: Annotated[int | None, Field(gt=0, lt=2**63)] = None
     words: Annotated[str | None, Field(max_length=200)] = None
     after: Annotated[str | None, Field(max_length=40)] = None
     limit: Annotated[int, Field(ge=1, le=200)] = 50
@@ -104,7 +105,10 @@ class QueueQuery(Model):
         """Return the filters for ``service.queue``."""
         check_search(self.words, caller)
         given = self.model_dump(
-            exclude={"mine", "after", "limit", "technique", "platform", "source", "words"}
+            exclude={
+                *("mine", "after", "limit", "technique", "platform", "source", "words"),
+                "narrative",
+            }
         )
         return Filters(
             **given,
@@ -114,6 +118,7 @@ class QueueQuery(Model):
             words=_clean(self.words),
             masked=not sees_private(caller),
             assignee_id=caller.account.id if self.mine else None,
+            narrative_id=self.narrative,
         )
 
 
@@ -130,14 +135,14 @@ def read_cursor(text: str) -> Cursor:
     """Return priority and number of a cursor.
 
     Raises:
-        NotFound: it is no cursor of this queue.
+        NotFound: it is no cursor.
     """
     try:
         priority, number = struct.unpack(">dq", base64.urlsafe_b64decode(text.encode()))
     except (ValueError, struct.error):
-        raise NotFound("“after” is no cursor of this queue; take it from “next”") from None
+        raise NotFound("“after” is no cursor; take it from “next”") from None
     if priority != priority:
-        raise NotFound("“after” is no cursor of this queue; take it from “next”")
+        raise NotFound("“after” is no cursor; take it from “next”")
     return priority, number
 
 

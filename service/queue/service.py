@@ -86,8 +86,11 @@ def claim(session: Session, item_id: int, account: Account, rules: QueueRules) -
         NotFound: there is no such item.
         Taken: it is decided, someone else holds it, or the account has reviewed it already.
     """
+    return _claimed(session, _locked(session, item_id), account, rules)
+
+
+def _claimed(session: Session, item: QueueItem, account: Account, rules: QueueRules) -> QueueItem:
     now = datetime.now(UTC)
-    item = _locked(session, item_id)
     if not item.open:
         raise Taken("the item is decided; undo or reopen it first")
     mine = item.assignee_id == account.id
@@ -212,7 +215,7 @@ def take(session: Session, item_id: int, account: Account, rules: QueueRules) ->
     mine = item.assignee_id == account.id
     if mine and effective_state(item, datetime.now(UTC)) is State.CLAIMED:
         return item
-    return claim(session, item_id, account, rules)
+    return _claimed(session, item, account, rules)
 
 
 def _standing(item: QueueItem) -> list[Verdict]:

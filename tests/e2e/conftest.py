@@ -9,8 +9,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -18,9 +20,9 @@ from urllib.request import urlopen
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-ROOT = Path(__file__).parents[2]
+from pipeline.sample import write
+
 LILIN = Path(sys.executable).with_name("lilin")
-SAMPLE = ROOT / "pipeline/sample/feed.csv"
 PASSWORD = "tiga ekor kucing tidur"
 
 
@@ -51,15 +53,30 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """Serve the shipped model on an SQLite file that holds the sample feed."""
+    """Serve the shipped model on an SQLite file that holds the sample feed, its last post of now."""
     folder = tmp_path_factory.mktemp("desk")
+    with serving(folder, ["feed", "add", str(sample(folder))]) as served:
+        yield served
+
+
+def sample(folder: Path) -> Path:
+    """Write the sample feed into ``folder``, its last post of now."""
+    path = folder / "sample.csv"
+    write(path, now=datetime.now(UTC))
+    return path
+
+
+@contextmanager
+def serving(folder: Path, *commands: Sequence[str], **settings: str) -> Iterator[Served]:
+    """Serve the shipped model on an SQLite file for which these commands were run."""
     port = free_port()
     environment = os.environ | {
         "LILIN_DATABASE_URL": f"sqlite:///{folder}/desk.db",
         "LILIN_FEEDS_FOLDER": str(folder / "feeds"),
         "LILIN_SECOND_REVIEW_SHARE": "0",
+        **settings,
     }
-    for command in (["migrate"], ["feed", "add", str(SAMPLE)], ["worker", "--drain"]):
+    for command in (["migrate"], *commands, ["worker", "--drain"]):
         subprocess.run([LILIN, *command], env=environment, check=True, capture_output=True)
     log = folder / "serve.log"
     with log.open("wb") as stream:

@@ -22,14 +22,14 @@ HOSTILE = (
 )
 
 
-AS_SEEN = ("antrean", "pintasan")
+AS_SEEN = ("antrean", "antrean-ponsel", "pintasan", "narasi", "narasi-ponsel")
 """Shown as a person sees them; the others are long pages, shown in full."""
 
 
 def shoot(page: Page, name: str) -> None:
     """Keep a screenshot for docs/, when a folder is named; the text of a page is settled first."""
     if SHOTS:
-        page.screenshot(path=f"{SHOTS}/{name}.png", full_page=not name.startswith(AS_SEEN))
+        page.screenshot(path=f"{SHOTS}/{name}.png", full_page=name not in AS_SEEN)
 
 
 def assert_accessible(page: Page) -> None:

@@ -47,7 +47,12 @@ def test_the_notebooks_run_one_after_another_and_draw(
         ("PYTHONPATH", os.pathsep.join((str(FOLDER.parent), os.environ.get("PYTHONPATH", "")))),
     ):
         monkeypatch.setenv(name, str(value))
-    assert NAMES == ["01_data.ipynb", "02_training.ipynb", "03_errors.ipynb"]
+    assert NAMES == [
+        "01_data.ipynb",
+        "02_training.ipynb",
+        "03_errors.ipynb",
+        "04_replay.ipynb",
+    ]
     for path in NOTEBOOKS:
         notebook = nbformat.read(path, as_version=4)
         NotebookClient(notebook, timeout=600, resources={"metadata": {"path": FOLDER}}).execute()

@@ -4,6 +4,7 @@
   const main = () => document.querySelector("main");
   const find = (key) => main().querySelector(`[data-key="${CSS.escape(key)}"]`);
   const wide = matchMedia("(min-width: 821px)");
+  const SAID = ["sudah", "gagal", "jadi", "kedua", "sisa", "lagi", "putusan", "batal", "narasi_batal"];
   let busy = false;
 
   // What has changed is told to screen readers from a place that is never swapped.
@@ -30,7 +31,7 @@
       if (!answer.ok || at.pathname !== "/" || !fresh) throw new Error(answer.status);
       show(fresh, html.title);
       // What was said is said once: neither reload nor "back" says it again.
-      for (const name of ["sudah", "gagal", "jadi", "sisa", "batal"]) at.searchParams.delete(name);
+      for (const name of SAID) at.searchParams.delete(name);
       if (move || options.method) history.replaceState(null, "", at.pathname + at.search);
       else if (!back) history.pushState(null, "", at.pathname + at.search);
     } catch {
@@ -136,5 +137,46 @@
     else target.click();
   });
 
+  // --- live --------------------------------------------------------------------------------
+
+  // One connection, while the page is looked at: a browser has few of them for one desk.
+  let stream = null;
+
+  function listen() {
+    if (document.hidden || stream || !document.querySelector("[data-live]")) return;
+    stream = new EventSource("/langsung");
+    stream.addEventListener("counts", (event) => tell(JSON.parse(event.data)));
+    stream.addEventListener("ended", hush);
+  }
+
+  function hush() {
+    if (stream) stream.close();
+    stream = null;
+  }
+
+  function tell(counts) {
+    const by = { open: counts.open, alerts: counts.alerts, ...counts.stages };
+    for (const place of document.querySelectorAll("[data-live]")) {
+      const value = place.dataset.live.split(" ").reduce((sum, name) => sum + (by[name] || 0), 0);
+      place.textContent = value.toLocaleString("id-ID");
+      if ("quiet" in place.dataset) place.hidden = !value;
+    }
+    const news = document.getElementById("kabar-narasi");
+    if (!news) return;
+    const many = counts.moved.filter((moment) => moment > Number(news.dataset.since)).length;
+    news.hidden = !many;
+    if (!many || news.dataset.many === String(many)) return;
+    news.dataset.many = many;
+    const link = document.createElement("a");
+    link.href = location.href;
+    link.textContent = "muat ulang";
+    news.replaceChildren(`${many === counts.moved.length ? `${many} atau lebih` : many} narasi baru atau berganti tahap — `, link, ".");
+  }
+
+  document.addEventListener("visibilitychange", () => (document.hidden ? hush() : listen()));
+  addEventListener("pagehide", hush);
+  addEventListener("pageshow", listen);
+
   prepare();
+  listen();
 })();

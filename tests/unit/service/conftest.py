@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, select, text
 
 from service.database import Database
 from service.migrations import migrate
 from service.tables import Account
+
+if TYPE_CHECKING:
+    from fastapi.testclient import TestClient
 
 
 @pytest.fixture(scope="session")
@@ -68,3 +72,40 @@ def people(database: Database) -> dict[str, Account]:
         )
     with database.read() as session:
         return {a.name: a for a in session.query(Account)}
+
+
+@pytest.fixture
+def enter(database: Database, people: dict[str, Account]) -> Iterator[Callable[..., TestClient]]:
+    """Return a function that signs someone in, with a role, and returns their browser.
+
+    The desk queues every post; nothing works in the background; webhooks may reach this machine.
+    The service is imported here: tests of the database alone do not wait for it.
+    """
+    from fastapi.testclient import TestClient
+
+    from models.fake import FakeScorer
+    from service.accounts import sessions
+    from service.app import create_app
+    from service.settings import Settings
+    from service.web import COOKIE
+
+    url = database.url.render_as_string(hide_password=False)
+    settings = Settings(
+        database_url=url, queue_threshold=0.0, worker_in_service=False, webhook_hosts="127.0.0.1"
+    )
+    with TestClient(create_app(settings, scorer=FakeScorer())) as first:
+
+        def browser(name: str, role: str = "moderator") -> TestClient:
+            with database.write() as session:
+                account = session.scalar(select(Account).where(Account.name == name))
+                assert account is not None
+                account.role = role
+                token = sessions.start(session, account)
+            return TestClient(
+                first.app,
+                cookies={COOKIE: token},
+                headers={"accept": "text/html", "sec-fetch-site": "same-origin"},
+                follow_redirects=False,
+            )
+
+        yield browser

@@ -266,7 +266,7 @@ def test_what_is_known_is_told_of_a_post_from_its_columns(
     make_worker(database, folder).work_once()
     with database.read() as session:
         post = session.scalars(select(StoredPost)).one()
-    assert (post.platform, post.external_id, post.account) == ("twitter", "99", "warga")
+    assert (post.platform, post.external_id, post.account) == ("x", "99", "warga")
     assert post.url == "https://x.example/1"
     assert post.engagement == {"likes": 12}
     assert post.posted_at == datetime(2026, 3, 8, 23, 2, 11, tzinfo=UTC)

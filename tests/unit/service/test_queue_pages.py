@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,9 +13,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import event, select
 
 from models.fake import FakeScorer
-from service.accounts import sessions
 from service.accounts.access import ROLES, create_key
-from service.app import create_app
 from service.database import Database
 from service.errors import Taken
 from service.posts.intake import NewPost, accept
@@ -24,36 +22,11 @@ from service.queue import service as queue
 from service.queue.likeness import ALIKE, Likeness, alike, similar
 from service.queue.repository import Filters
 from service.queue.service import QueueRules
-from service.settings import Settings
 from service.tables import Account, QueueItem, Review, State, StoredPost, Verdict
-from service.web import COOKIE
 
 ALL = QueueRules(threshold=0.0, second_review_share=0.0, second_review_labels=())
 People = dict[str, Account]
 Enter = Callable[..., TestClient]
-
-
-@pytest.fixture
-def enter(database: Database, people: People) -> Iterator[Enter]:
-    """Return a function that signs someone in and returns their browser."""
-    url = database.url.render_as_string(hide_password=False)
-    app = create_app(Settings(database_url=url, queue_threshold=0.0), scorer=FakeScorer())
-    with TestClient(app) as first:
-
-        def browser(name: str, role: str = "moderator") -> TestClient:
-            with database.write() as session:
-                account = session.scalar(select(Account).where(Account.name == name))
-                assert account is not None
-                account.role = role
-                token = sessions.start(session, account)
-            return TestClient(
-                first.app,
-                cookies={COOKIE: token},
-                headers={"accept": "text/html", "sec-fetch-site": "same-origin"},
-                follow_redirects=False,
-            )
-
-        yield browser
 
 
 def take_in(database: Database, *texts: str, **more: Any) -> list[int]:

@@ -1,0 +1,1 @@
+"""Replay: dated posts through the very code of the desk, faster than they came."""
