@@ -16,11 +16,15 @@ from pipeline.pii import mask
 
 LONGEST: Final = 160
 """Characters of a title; a longer sentence is cut at a word."""
+TELLING: Final = 25
+"""Characters from which a first sentence will do as a title."""
 MOST_TEXTS: Final = 40
 """Texts that a title is chosen from: the first ones and the latest."""
 _SENTENCES_PER_TEXT: Final = 6
 _CHARACTERS_PER_TEXT: Final = 1_000
-_LINK: Final = re.compile(r"https?://\S+|www\.\S+", re.IGNORECASE)
+_LINK: Final = re.compile(
+    r"https?://\S+|www\.\S+|\b[a-z0-9][a-z0-9-]{0,62}(?:\.[a-z0-9-]{2,63}){1,4}/\S*", re.IGNORECASE
+)
 _MENTION: Final = re.compile(r"(?<!\w)@[\w.]+")
 _SPACE: Final = re.compile(r"\s+")
 _END: Final = re.compile(r"(?<=[.!?…])\s+|\n+")
@@ -30,8 +34,17 @@ _TOO_COMMON: Final = 3.0
 
 
 def lead_of(text: str) -> str:
-    """Return the first sentence with words of a post as a title; people's numbers are masked."""
-    return next(_sentences(text), "")
+    """Return the first sentence of a post that says something; people's numbers are masked.
+
+    A cry or a greeting ("RESMI!!") is passed over where a longer sentence follows.
+    """
+    longest = ""
+    for sentence in _sentences(text):
+        if len(sentence) > len(longest):
+            longest = sentence
+        if len(longest) >= TELLING:
+            break
+    return longest
 
 
 def title_of(texts: Sequence[str], space: Space) -> tuple[str, int]:
@@ -65,7 +78,7 @@ def keywords_of(texts: Sequence[str], space: Space, *, most: int = 6) -> list[st
     forms: dict[int, Counter[str]] = {}
     for text in texts[:MOST_TEXTS]:
         seen: set[int] = set()
-        for word in _WORD.findall(normalise(text[:_CHARACTERS_PER_TEXT])):
+        for word in _WORD.findall(_LINK.sub(" ", normalise(text[:_CHARACTERS_PER_TEXT]))):
             for number in words_of(word)[:1]:
                 if number not in seen:
                     seen.add(number)

@@ -44,60 +44,66 @@ Rows = Sequence[Any]
 """What ``leaving`` read of each post."""
 
 
-def hold(session: Session, post_ids: Collection[int]) -> None:
-    """Hold the narratives of posts, and the posts, until the transaction ends.
+Heirs = Mapping[int, Sequence[int]]
+"""By post the copies of it that may stand for it when it is deleted."""
+
+
+def hold(session: Session, post_ids: Collection[int]) -> Heirs:
+    """Hold posts, their heirs and their narratives until the transaction ends.
 
     In the order in which all do who change both (``service.narratives.service``).
     """
     session.execute(select(NarrativeHead).with_for_update()).all()
     of_posts = select(StoredPost.narrative_id).where(StoredPost.id.in_(post_ids))
-    for table, wanted in ((Narrative, of_posts), (StoredPost, post_ids)):
-        rows = select(table.id).where(table.id.in_(wanted)).order_by(table.id)
-        session.execute(rows.with_for_update()).all()
+    held = select(Narrative.id).where(Narrative.id.in_(of_posts)).order_by(Narrative.id)
+    session.execute(held.with_for_update()).all()
+    heirs = _heirs(session, set(post_ids))
+    both = {*post_ids, *(heir for copies in heirs.values() for heir in copies)}
+    posts = select(StoredPost.id).where(StoredPost.id.in_(both)).order_by(StoredPost.id)
+    session.execute(posts.with_for_update()).all()
+    return heirs
 
 
-def leaving(session: Session, post_ids: Collection[int]) -> Rows:
+def _heirs(session: Session, post_ids: set[int]) -> Heirs:
+    """Return copies in narratives that keep other posts."""
+    of_posts = select(StoredPost.narrative_id, func.count()).where(StoredPost.id.in_(post_ids))
+    rows = session.execute(of_posts.group_by(StoredPost.narrative_id))
+    counts = {narrative_id: count for narrative_id, count in rows if narrative_id is not None}
+    sizes = select(Narrative.id, Narrative.posts).where(Narrative.id.in_(counts))
+    heirs: dict[int, list[int]] = {}
+    for narrative_id, posts in session.execute(sizes).all():
+        if posts <= counts[narrative_id]:
+            continue
+        latest = session.execute(
+            select(StoredPost.id, StoredPost.variant_id)
+            .where(StoredPost.narrative_id == narrative_id)
+            .order_by(StoredPost.event_at.desc())
+            .limit(_LATEST)
+        )
+        for post_id, variant_id in latest:
+            if variant_id in post_ids and post_id not in post_ids:
+                heirs.setdefault(variant_id, []).append(post_id)
+    return heirs
+
+
+def leaving(session: Session, post_ids: Collection[int], heirs: Heirs) -> Rows:
     """Return what ``forget`` needs of posts that are about to be deleted; they are held.
 
     What later posts are compared with passes to copies that stay: else the next copy would begin
     a narrative of its own.
     """
-    rows = session.execute(
+    for post_id, copies in sorted(heirs.items()):
+        if post_id not in post_ids:
+            continue
+        heir = min(copies)
+        for statement in (
+            update(Digest).where(Digest.post_id == post_id).values(post_id=heir),
+            update(StoredPost).where(StoredPost.id.in_(copies)).values(variant_id=heir),
+        ):
+            session.execute(statement.execution_options(synchronize_session=False))
+    return session.execute(
         select(*_COLUMNS).where(StoredPost.id.in_(post_ids), StoredPost.narrative_id.is_not(None))
     ).all()
-    counts = Counter(row.narrative_id for row in rows)
-    sizes = select(Narrative.id, Narrative.posts).where(Narrative.id.in_(counts))
-    for narrative_id, posts in session.execute(sizes).all():
-        if posts > counts[narrative_id]:
-            _bequeath(session, narrative_id, set(post_ids))
-    return rows
-
-
-def _bequeath(session: Session, narrative_id: int, post_ids: set[int]) -> None:
-    latest = session.execute(
-        select(StoredPost.id, StoredPost.variant_id)
-        .where(StoredPost.narrative_id == narrative_id)
-        .order_by(StoredPost.event_at.desc())
-        .limit(_LATEST)
-    ).all()
-    copies: dict[int, list[int]] = {}
-    for post_id, variant_id in latest:
-        if variant_id in post_ids and post_id not in post_ids:
-            copies.setdefault(variant_id, []).append(post_id)
-    for variant_id, heirs in sorted(copies.items()):
-        heir = min(heirs)
-        session.execute(
-            update(Digest)
-            .where(Digest.post_id == variant_id)
-            .values(post_id=heir)
-            .execution_options(synchronize_session=False)
-        )
-        session.execute(
-            update(StoredPost)
-            .where(StoredPost.id.in_(heirs))
-            .values(variant_id=heir)
-            .execution_options(synchronize_session=False)
-        )
 
 
 def forget(session: Session, rows: Rows) -> tuple[int, int]:

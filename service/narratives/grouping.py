@@ -10,7 +10,7 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -51,7 +51,10 @@ Rows = Sequence[Row[Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grouped:
-    """What a round did: posts placed, the narratives they joined, whether more may wait."""
+    """What a round did: posts placed, the narratives they joined, whether more may wait.
+
+    A round without posts to place counts what others have gained in reach.
+    """
 
     posts: int = 0
     narratives: frozenset[int] = field(default_factory=frozenset)
@@ -99,12 +102,13 @@ class Grouping:
             if known != head.version:
                 self._grouper.load(memory)
             grouped = self._place(session, head, memory, limit)
-            grown = _count_reach(session, limit)
+            if not grouped.posts:  # not beside them: in one transaction posts are held in order
+                grouped = Grouped(more=_count_reach(session, limit) > 0)
             head.version += 1
             head.owner, head.owner_until = self.name, now + OWNED
             version = head.version
         self._version = version
-        return replace(grouped, more=grouped.more or grown == limit)
+        return grouped
 
     def release(self) -> None:
         """Leave the grouping to whoever comes next, now and not when ``OWNED`` is over."""

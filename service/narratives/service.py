@@ -254,7 +254,7 @@ def recluster(session: Session, space: Space, *, now: datetime) -> list[tuple[in
     parted = _parted(session)
     gone: set[int] = set()
     merged: list[tuple[int, int]] = []
-    counts: list[int] = []
+    reasons: list[dict[str, Any]] = []
     for found in alike([state_from(n) for n in rows], space, at_least=ALIKE):
         if len(merged) == MOST_MERGED:
             break
@@ -262,15 +262,18 @@ def recluster(session: Session, space: Space, *, now: datetime) -> list[tuple[in
         if pair & gone or frozenset(pair) in parted:
             continue
         larger, smaller = sorted(pair, key=lambda n: (-narratives[n].posts, n))
-        why = {"likeness": round(found.likeness, 3), "words": _words(narratives, found)}
-        source, into = _get(session, smaller), _get(session, larger)
-        counts.append(
-            _merge(
-                session, source, into, kind=RECLUSTER, actor=ACTOR, now=now, space=space, why=why
-            )
-        )
         gone |= pair  # what it has become is looked at again the next night
         merged.append((smaller, larger))
+        words = _words(narratives, found)
+        reasons.append({"likeness": round(found.likeness, 3), "words": words})
+    for number in sorted(gone):
+        _get(session, number)
+    _hold_posts(session, sorted(p for source, _ in merged for p in _posts_of(session, source)))
+    how: dict[str, Any] = {"kind": RECLUSTER, "actor": ACTOR, "now": now, "space": space}
+    counts = [
+        _merge(session, _get(session, source), _get(session, into), why=why, **how)
+        for (source, into), why in zip(merged, reasons, strict=True)
+    ]
     for (source_id, into_id), count in zip(merged, counts, strict=True):
         _say_merged(session, RECLUSTER, ACTOR, source_id, into_id, count)
     if len(merged) < MOST_MERGED:
@@ -419,17 +422,22 @@ def _quieten(narrative: Narrative) -> None:
 
 
 def _move(session: Session, post_ids: Sequence[int], narrative_id: int) -> None:
-    """Move posts, in order: so does who locks some of them for another reason."""
+    _hold_posts(session, post_ids)
+    for start in range(0, len(post_ids), _PART):
+        session.execute(
+            update(StoredPost)
+            .where(StoredPost.id.in_(post_ids[start : start + _PART]))
+            .values(narrative_id=narrative_id)
+            .execution_options(synchronize_session=False)
+        )
+
+
+def _hold_posts(session: Session, post_ids: Sequence[int]) -> None:
+    """Hold posts in the order in which all hold them who hold several."""
     for start in range(0, len(post_ids), _PART):
         part = post_ids[start : start + _PART]
         held = select(StoredPost.id).where(StoredPost.id.in_(part)).order_by(StoredPost.id)
         session.execute(held.with_for_update(key_share=True)).all()
-        session.execute(
-            update(StoredPost)
-            .where(StoredPost.id.in_(part))
-            .values(narrative_id=narrative_id)
-            .execution_options(synchronize_session=False)
-        )
 
 
 def _note(

@@ -192,7 +192,7 @@ def _delete_posts(
     if not old:
         return Purged(), None
     ids = [row.id for row in old]
-    forgetting.hold(session, ids)
+    heirs = forgetting.hold(session, ids)
     # An item may have been reopened since: whoever does that holds its row, so look again.
     items = session.execute(
         select(QueueItem.id, QueueItem.post_id, QueueItem.open)
@@ -205,7 +205,7 @@ def _delete_posts(
     reviews = _delete(session, delete(Review).where(Review.item_id.in_(gone)))
     _delete(session, delete(QueueItem).where(QueueItem.id.in_(gone)))
     ids = [number for number in ids if number not in kept]
-    leaving = forgetting.leaving(session, ids)
+    leaving = forgetting.leaving(session, ids, heirs)
     posts = _delete(session, delete(StoredPost).where(StoredPost.id.in_(ids)))
     narratives, alerts = forgetting.forget(session, leaving)
     last = old[-1]

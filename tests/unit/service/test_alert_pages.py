@@ -17,6 +17,7 @@ from service.accounts.access import create_key
 from service.alerts import outbox
 from service.audit import trail
 from service.database import Database
+from service.pages import spread_words, words
 from service.tables import Account, Alert, Channel, Delivery, WatchList
 from tests.unit.service.alerting import HOAX, NOW, measured, raised, story
 
@@ -485,3 +486,22 @@ def test_the_measured_narratives_of_one_round_are_read_in_few_queries(database: 
         event.listen(database.engine, "before_cursor_execute", lambda *a: asked.append(str(a[2])))
         raise_due(session, changed, now=NOW, rules=RULES)
     assert len([statement for statement in asked if statement.startswith("SELECT")]) <= 4
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("feed:7 pasar pagi.csv", "unggahan 7 (pasar pagi.csv)"),
+        ("feed:7", "unggahan 7"),
+        ("page", "halaman Kirim"),
+        ("lain", "lain"),
+    ],
+)
+def test_where_a_post_came_from_is_said_in_words(source: str, said: str) -> None:
+    assert words.source_said(source) == said
+
+
+def test_a_forecast_of_nothing_is_said_as_such() -> None:
+    said = spread_words.forecast_short(24, 0, 0.1, 0.4)
+    assert said == "1 hari ke depan: tidak diperkirakan ada kiriman baru"
+    assert "3 kiriman (0–13)" in spread_words.forecast_short(24, 0, 3, 13)

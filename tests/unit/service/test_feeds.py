@@ -39,6 +39,7 @@ from service.feeds.errors import UploadCutOff
 from service.feeds.rows import moment
 from service.feeds.upload import receive, shown_name, sweep
 from service.feeds.worker import Worker
+from service.posts.intake import platform_of
 from service.queue.service import QueueRules
 from service.settings import Settings
 from service.tables import FeedPost, QueueItem, StoredFeed, StoredPost
@@ -255,6 +256,14 @@ def test_feeds_are_listed_newest_first_in_pages(client: TestClient, who: dict[st
         if after is None:
             break
     assert found == made[::-1]
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("Twitter", "x"), ("X", "x"), (" WhatsApp ", "whatsapp"), ("bluesky", "bluesky")],
+)
+def test_a_platform_is_kept_under_one_name(given: str, kept: str) -> None:
+    assert platform_of(given) == kept
 
 
 def test_what_is_known_is_told_of_a_post_from_its_columns(

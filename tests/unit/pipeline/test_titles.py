@@ -1,0 +1,49 @@
+"""Titles and keywords: from a narrative's own posts, readable, without people's numbers."""
+
+from __future__ import annotations
+
+from models.fake import FakeScorer
+from pipeline.titles import LONGEST, keywords_of, lead_of, title_of
+
+SPACE = FakeScorer().space
+
+
+def test_the_title_is_the_sentence_that_most_posts_share() -> None:
+    texts = [
+        "Assalamualaikum bapak ibu. Rekening orang tua dipotong untuk makan siang sekolah.",
+        "Rekening orang tua dipotong untuk makan siang sekolah! Astaga, mau jadi apa negara ini",
+        "Rekening orang tua mulai dipotong buat makan siang sekolah. Tolong sebarkan ke semua grup ya",
+    ]
+
+    title, index = title_of(texts, SPACE)
+
+    assert title.startswith("Rekening orang tua")
+    assert 0 <= index < 3
+
+
+def test_a_cry_or_a_greeting_is_no_title_where_more_is_said() -> None:
+    assert (
+        lead_of("RESMI!! Harga beras turun mulai besok pagi.")
+        == "Harga beras turun mulai besok pagi."
+    )
+    assert lead_of("y") == "y"
+    assert lead_of("😭😭 https://s.example/a") == ""
+
+
+def test_titles_hold_no_numbers_handles_or_links_and_are_not_endless() -> None:
+    title = lead_of(
+        "Hubungi 0812-0000-1234 atau @panitia_cth, daftar di s.example/thr sekarang juga ya"
+    )
+    assert "0812" not in title
+    assert "panitia" not in title
+    assert "s.example" not in title
+    assert len(lead_of("kata " * 500)) <= LONGEST
+
+
+def test_keywords_are_words_of_the_posts_as_they_are_written() -> None:
+    texts = ["Rekening dipotong s.example/cek", "rekening dipotong lagi", "dipotong terus rekening"]
+
+    found = keywords_of(texts, SPACE)
+
+    assert set(found[:2]) == {"rekening", "dipotong"}
+    assert "example" not in found
