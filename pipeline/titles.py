@@ -28,6 +28,8 @@ _LINK: Final = re.compile(
 _MENTION: Final = re.compile(r"(?<!\w)@[\w.]+")
 _SPACE: Final = re.compile(r"\s+")
 _END: Final = re.compile(r"(?<=[.!?…])\s+|\n+")
+_FORWARDED: Final = re.compile(r"^(?:\W*(?:fwd?|fw|rt|forwarded|diteruskan)\b\W*)+", re.IGNORECASE)
+_EDGES: Final = " -–—•*#>|→:"
 _WORD: Final = re.compile(r"[^\W\d_][\w-]{2,30}")
 _TOO_COMMON: Final = 3.0
 """Weight of a word (``models.likeness.Space.weights``) below which it is no keyword."""
@@ -97,7 +99,7 @@ def keywords_of(texts: Sequence[str], space: Space, *, most: int = 6) -> list[st
 
 def _sentences(text: str) -> Iterator[str]:
     """Yield the sentences with words, masked, one by one: masking costs most."""
-    parts = (part.strip(" -–—•*#>|") for part in _END.split(_plain(text)))
+    parts = (_FORWARDED.sub("", part.strip(_EDGES)).strip(_EDGES) for part in _END.split(_plain(text)))
     with_words = (part for part in parts if any(c.isalpha() for c in part))
     for part in islice(with_words, _SENTENCES_PER_TEXT):
         yield _cut(mask(part[: 4 * LONGEST]))

@@ -21,8 +21,9 @@ def summary(kind: str, spread: Spread) -> str:
         return f"Narasi ini menyebar cepat (tahap api): {count} kiriman sejauh ini."
     if spread.posts_last_day < CATCHES:
         return (
-            f"Narasi ini masih kecil ({count} kiriman), tetapi diperkirakan segera membesar: "
-            "saatnya bertindak selagi mudah."
+            f"Narasi ini masih kecil ({count} kiriman), tetapi berpeluang "
+            f"{words.percent(spread.forecast.catches)} untuk membesar: saatnya bertindak selagi "
+            "mudah."
         )
     return f"Narasi ini mulai membesar (tahap obor): {count} kiriman sejauh ini."
 

@@ -26,6 +26,7 @@ def test_a_cry_or_a_greeting_is_no_title_where_more_is_said() -> None:
         lead_of("RESMI!! Harga beras turun mulai besok pagi.")
         == "Harga beras turun mulai besok pagi."
     )
+    assert lead_of("Fwd: [Diteruskan] Harga beras turun besok") == "Harga beras turun besok"
     assert lead_of("y") == "y"
     assert lead_of("😭😭 https://s.example/a") == ""
 

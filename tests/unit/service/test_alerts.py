@@ -719,7 +719,7 @@ def test_the_payload_has_a_version_and_all_that_is_needed_to_act(database: Datab
     assert "[" in content["draft"]
     assert not {"delivery", "kind", "created_at"} & content.keys()
     lines = "\n".join(plain(Message.of(content)))
-    assert lines.startswith("Obor: ")
+    assert lines.startswith("Menuju obor: ")
     assert "Kiriman terbaru" in lines
     assert content["link"] in lines
 
@@ -783,7 +783,7 @@ def test_an_alert_reaches_a_real_receiver(database: Database) -> None:
     (alert,) = alerts(database)
     assert (body["version"], body["kind"], body["level"]) == (1, "alert", "obor")
     assert (body["alert"], body["narrative"]) == (alert.id, 7)
-    assert body["message"]["title"] == f"Obor: {HOAX}"
+    assert body["message"]["title"] == f"Menuju obor: {HOAX}"
 
 
 def test_alerts_and_deliveries_stand_or_fall_with_the_transaction(database: Database) -> None:
