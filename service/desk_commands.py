@@ -279,8 +279,9 @@ def purge(
 ) -> None:
     """Delete posts older than the retention that are not open in the queue, and what ended.
 
-    With them go their verdicts, feeds of that age, stored answers, ended sessions and old
-    tallies; the audit trail stays. It can be stopped at any moment and run again.
+    With them go their verdicts, narratives that have no other post, feeds of that age, stored
+    answers, ended sessions and old tallies; the audit trail stays. It can be
+    stopped at any moment and run again.
     """
     from dataclasses import asdict
     from datetime import UTC, timedelta

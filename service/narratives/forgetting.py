@@ -51,16 +51,17 @@ Heirs = Mapping[int, Sequence[int]]
 def hold(session: Session, post_ids: Collection[int]) -> Heirs:
     """Hold posts, their heirs and their narratives until the transaction ends.
 
-    In the order in which all do who change both (``service.narratives.service``).
+    In the order in which all do who change both (``service.narratives.service``). Their keys are
+    left to others until the deletion: whoever changes an item looks whether its post is there.
     """
     session.execute(select(NarrativeHead).with_for_update()).all()
     of_posts = select(StoredPost.narrative_id).where(StoredPost.id.in_(post_ids))
     held = select(Narrative.id).where(Narrative.id.in_(of_posts)).order_by(Narrative.id)
-    session.execute(held.with_for_update()).all()
+    session.execute(held.with_for_update(key_share=True)).all()
     heirs = _heirs(session, set(post_ids))
     both = {*post_ids, *(heir for copies in heirs.values() for heir in copies)}
     posts = select(StoredPost.id).where(StoredPost.id.in_(both)).order_by(StoredPost.id)
-    session.execute(posts.with_for_update()).all()
+    session.execute(posts.with_for_update(key_share=True)).all()
     return heirs
 
 

@@ -156,7 +156,7 @@ def _left_to_another(head: NarrativeHead, name: str, now: datetime) -> bool:
 
 
 def unpack_embedding(packed: bytes | None, space: Space) -> Floats | None:
-    """Return a stored post's embedding; None where it has none, or none of this space's model."""
+    """Return a stored post's embedding; None where it has none, or its width is another model's."""
     if packed is None or len(packed) != 2 * len(space.mean):
         return None
     embedding: Floats = np.frombuffer(packed, np.float16).astype(np.float32)

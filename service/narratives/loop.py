@@ -129,7 +129,8 @@ class EarlyWarning:
         now = self._clock()
         with self._database.read() as session:
             last = session.scalar(select(NarrativeHead.reclustered_at))
-        rested = LONGEST_REST if last is None else now - last
+        # Either way, so that a clock put back stops no nights.
+        rested = LONGEST_REST if last is None else abs(now - last)
         if rested < LONGEST_REST and (rested < NIGHTLY or now.hour < NIGHT_HOUR_UTC):
             return
         with self._database.write() as session:

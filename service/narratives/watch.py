@@ -37,6 +37,8 @@ from service.tables import Narrative, NarrativeBucket, NarrativeEvent, Narrative
 
 ROUND: Final = 100
 """Narratives of one transaction."""
+LEAST: Final = timedelta(minutes=1)
+"""A narrative is not looked at again sooner than this where nothing comes in."""
 MOMENTS: Final = 200
 """Latest posts that are looked at one by one; what came before counts by the hour."""
 HISTORY: Final = timedelta(days=14)
@@ -120,7 +122,8 @@ def _measured(session: Session, narrative: Narrative, season: Season, now: datet
     narrative.spread = asdict(spread)
     narrative.heat = heat(spread, narrative.risk, staged.stage)
     narrative.measured_at = now
-    narrative.look_at = next_look(spread, staged, now=now)
+    look = next_look(spread, staged, now=now)
+    narrative.look_at = None if look is None else max(look, now + LEAST)
     return Changed(
         narrative=narrative,
         spread=spread,

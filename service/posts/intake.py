@@ -229,7 +229,8 @@ def _known(session: Session, keys: Collection[str]) -> dict[str, Row[*tuple[Any,
         .outerjoin(StoredPost.item)
         .where(StoredPost.key.in_(set(keys)))
         .order_by(StoredPost.id)
-        .with_for_update(of=StoredPost)
+        # Its key is left to others: whoever decides on an item looks whether its post is there.
+        .with_for_update(of=StoredPost, key_share=True)
     )
     return {str(row.key): row for row in rows}
 
@@ -260,13 +261,15 @@ def _update_known(
             .values(engagement=engagement[key], reach=reach)
             .execution_options(synchronize_session=False)
         )
-        if row.item_id is not None:
-            session.execute(
-                update(QueueItem)
-                .where(QueueItem.id == row.item_id)
-                .values(priority=priority(row.risk, reach, row.first_seen_at, rules))
-                .execution_options(synchronize_session=False)
-            )
+    queued = [(row.item_id, key, row) for key, row in more.items() if row.item_id is not None]
+    for item_id, key, row in sorted(queued):  # in order: so does who decides on many at once
+        reach = expected_reach(engagement[key])
+        session.execute(
+            update(QueueItem)
+            .where(QueueItem.id == item_id)
+            .values(priority=priority(row.risk, reach, row.first_seen_at, rules))
+            .execution_options(synchronize_session=False)
+        )
 
 
 def _ids(session: Session, keys: Collection[str]) -> dict[str, int]:

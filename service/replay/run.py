@@ -32,9 +32,12 @@ STEP: Final = timedelta(seconds=30)
 """Posts of so long are taken together: about what passes between a post and its grouping."""
 TICK: Final = timedelta(minutes=30)
 """With nothing new, the watch looks again after so long: fires go out without a post."""
+SILENCE: Final = timedelta(days=4)
+"""After so long without any post every fire is out: what is left of a silence is passed over."""
 FORECAST_EVERY: Final = timedelta(hours=1)
 """After so long the forecasts of all that is watched are kept for checking."""
 FORECAST_POSTS: Final = 3
+_ROUNDS: Final = 10
 ENDED_POSTS: Final = 5
 """Narratives of fewer posts are not told of at the end."""
 
@@ -142,7 +145,8 @@ def steps(
 ) -> Iterator[tuple[int, datetime]]:
     """Yield, for ascending moments, up to where posts are taken, and the time it is then.
 
-    A step ends with the last post within ``step`` of its first; a silence is cut into ticks.
+    A step ends with the last post within ``step`` of its first; a silence is cut into ticks, as
+    far as ``SILENCE``.
     """
     start = 0
     while start < len(moments):
@@ -152,7 +156,7 @@ def steps(
         yield end, moments[end - 1]
         if end < len(moments):
             now = moments[end - 1] + tick
-            while now < moments[end]:
+            while now < min(moments[end], moments[end - 1] + SILENCE):
                 yield end, now
                 now += tick
         start = end
@@ -221,8 +225,11 @@ class _Player:
             fresh = [(s.id, d) for s, d in zip(stored, batch, strict=True) if not s.seen_before]
             self._plantings |= {number: d.planting for number, d in fresh}
         self._now = now
-        while self._desk.work_once():  # not `drain`, which leaves the grouping to others
-            pass
+        # Not `drain`, which leaves the grouping to others; and the clock stands still here, so that
+        # what is due again at once would be due for ever.
+        for _ in range(_ROUNDS + len(batch)):
+            if not self._desk.work_once():
+                break
         self._note(fresh, now)
 
     def end(self) -> None:

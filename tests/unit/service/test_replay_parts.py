@@ -159,6 +159,13 @@ def test_planting_among_too_little_says_what_is_needed(tmp_path: Path) -> None:
         planted_among(found, feed(tmp_path, "1,,a,palsu,1,x", name="salah.csv"), seed=1)
 
 
+def test_a_silence_of_years_is_passed_over() -> None:
+    start = datetime(2026, 1, 5, tzinfo=UTC)
+    made = list(steps([start, start + timedelta(days=3000)], timedelta(seconds=30)))
+    assert len(made) < 300
+    assert made[-1] == (2, start + timedelta(days=3000))
+
+
 @given(st.lists(st.integers(0, 20_000), min_size=1, max_size=40))
 def test_every_post_is_taken_once_in_order_and_the_clock_only_goes_forward(ages: list[int]) -> None:
     start = datetime(2026, 1, 5, tzinfo=UTC)

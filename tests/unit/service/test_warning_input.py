@@ -41,6 +41,7 @@ from service.tables import (
     NarrativeEvent,
     NarrativeHead,
     QueueItem,
+    State,
     StoredPost,
 )
 from service.web import storable
@@ -492,8 +493,10 @@ def test_a_large_narrative_that_was_merged_still_takes_what_tells_the_same(
     assert set(belonging(database)) == {1, 2}
     with database.write() as session:
         service.merge(session, 2, 1, actor=ani, now=NOW, space=SPACE)
-    turned = " ".join(reversed(HOAX.split()))  # no copy: it means the same
-    send(database, [turned])
+    told = (
+        "Katanya rekening orang tua bakal dipotong mulai bulan depan, buat makan siang di sekolah"
+    )
+    send(database, [f"{told}, apa betul?"])  # no copy: it means the same
     group(database)
 
     assert belonging(database)[-1] == 1
@@ -550,6 +553,21 @@ def test_what_was_merged_while_it_was_due_is_measured_where_it_went(
     source, into = narratives(database)
     assert (source.due, source.stage, source.measured_at) == (0, "quiet", None)
     assert into.measured_at == NOW
+    books_agree(database)
+
+
+def test_copies_that_were_split_off_their_first_post_have_words_of_their_own(
+    database: Database, ani: Account
+) -> None:
+    posts = send(database, [HOAX] * 6)
+    warn(database)
+    with database.write() as session:
+        made = service.split(session, 1, posts[2:], actor=ani, now=NOW, space=SPACE)
+    warn(database)
+
+    for narrative in narratives(database):
+        assert "rekening" in narrative.title.lower()
+    assert "dipotong" in narratives(database)[made.id - 1].keywords
     books_agree(database)
 
 
@@ -629,7 +647,7 @@ def test_an_open_item_keeps_its_post_and_so_its_narrative(database: Database) ->
     warn(database)
     with database.write() as session:
         item = session.scalars(select(QueueItem).where(QueueItem.post_id == posts[0])).one()
-        item.open, item.state = False, "decided"
+        item.open, item.state = False, State.DECIDED
 
     found = delete_posts(database, posts)
 
