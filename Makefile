@@ -77,6 +77,7 @@ replay: data-dir $(VENV)/.train ## measure how early the warning is; writes docs
 bench: $(VENV)/.dev ## measure speed and memory of model and desk; writes docs/benchmark*.md
 	$(LILIN) bench
 	$(LILIN) bench-desk
+	$(LILIN) bench-desk --parts f -o docs/benchmark-narratives.md
 
 lock: $(VENV)/.made ## renew requirements/*.lock with the newest versions
 	@mkdir -p build

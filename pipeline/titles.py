@@ -99,7 +99,9 @@ def keywords_of(texts: Sequence[str], space: Space, *, most: int = 6) -> list[st
 
 def _sentences(text: str) -> Iterator[str]:
     """Yield the sentences with words, masked, one by one: masking costs most."""
-    parts = (_FORWARDED.sub("", part.strip(_EDGES)).strip(_EDGES) for part in _END.split(_plain(text)))
+    parts = (
+        _FORWARDED.sub("", part.strip(_EDGES)).strip(_EDGES) for part in _END.split(_plain(text))
+    )
     with_words = (part for part in parts if any(c.isalpha() for c in part))
     for part in islice(with_words, _SENTENCES_PER_TEXT):
         yield _cut(mask(part[: 4 * LONGEST]))

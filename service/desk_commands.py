@@ -325,7 +325,7 @@ def bench_desk(
             help="a: latency, b: saturation, c: beside a plain service, d: the queue, e: the process, "
             "f: narratives."
         ),
-    ] = "abcdef",
+    ] = "abcde",
 ) -> None:
     """Measure the desk on this machine, some ten minutes; writes the report."""
     from models.bench import machine

@@ -10,6 +10,8 @@ from service.bench.run import Measured
 
 def report(found: Measured, machine: str) -> str:
     """Return the report; what was left out of the run is left out of it."""
+    if found.narrated is not None and found.latency is found.single is None and not found.queues:
+        return "\n".join([*_narratives(found.narrated, machine)[1:], ""])
     lines = [
         "# Benchmark of the desk",
         "",
@@ -63,7 +65,7 @@ def report(found: Measured, machine: str) -> str:
     for queue in found.queues:
         lines += _queue(queue)
     if found.narrated is not None:
-        lines += _narratives(found.narrated)
+        lines += _narratives(found.narrated, machine)
     return "\n".join([*lines, ""])
 
 
@@ -99,12 +101,13 @@ def _queue(queue: Queue) -> list[str]:
     return lines
 
 
-def _narratives(found: Narrated) -> list[str]:
+def _narratives(found: Narrated, machine: str) -> list[str]:
     first = found.paces[0].rate
     lines = [
         "",
-        "## From post to narrative",
+        "# From post to narrative",
         "",
+        f"Written by `lilin bench-desk --parts f` on: {machine}. "
         "Posts taken in, grouped, measured and staged by the very code of the service, scoring "
         "apart, in one process on SQLite; the last 5,000 before each mark. A share of them repeats "
         "or retells one of the last day. The plain way is the Jaccard with each of the last 2,000 "
