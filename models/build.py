@@ -86,7 +86,9 @@ def build_release(
     exact = predict(network, tokenizer, texts)[0]
     figures: dict[str, Any] = {"network": validation_figures(exact, rows)}
     _write_thresholds(staging, NEUTRAL)
-    (staging / likeness.FILE).touch()  # fitted on the graph that ships, at the end
+    likeness.Space.plain(network.encoder.config.hidden_size).save(
+        staging
+    )  # fitted on the graph that ships, at the end
     worst: dict[tuple[str, int], float] = {}
     attempts = [(p, d) for p in precisions for d in range(PEAK_DRAWS if p == "int8" else 1)]
     training = [e.text for e in corpus.part("train")]

@@ -15,14 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from models.labels import HOAX_TECHNIQUES, TECHNIQUES, TONES
-from models.likeness import BUCKETS, WIDTH, Space
+from models.likeness import Space
 from models.scorer import Score, Thresholds
 
 _FALSE_WORDS: Final = ("viralkan", "sebarkan", "terbongkar", "undian", "chip", "konspirasi")
 _HATE_WORDS: Final = ("usir", "bakar", "musnahkan", "kafir", "antek")
 _WIDTH: Final = 384
 _FLAGGED_RISK: Final = 0.5
-_RARITY: Final = 6.0
 
 
 class FakeScorer:
@@ -33,7 +32,7 @@ class FakeScorer:
     def __init__(self) -> None:
         """Set thresholds that flag what holds one of the keywords."""
         self.thresholds = Thresholds(budget_1=0.9, budget_5=_FLAGGED_RISK)
-        self.space = _space()
+        self.space = Space.plain(_WIDTH)
 
     def score(self, texts: Sequence[str]) -> list[Score]:
         """Return the scores of the texts, in their order."""
@@ -42,13 +41,6 @@ class FakeScorer:
     def score_and_embed(self, texts: Sequence[str]) -> list[tuple[Score, npt.NDArray[np.float32]]]:
         """Return ``(score, embedding)`` per text; texts that share words have near embeddings."""
         return [(_score(text.strip()), _embedding(text)) for text in texts]
-
-
-def _space() -> Space:
-    """Return a space in which embeddings keep their distances and no word is common."""
-    axes = np.tile(np.eye(WIDTH, dtype=np.float32), (_WIDTH // WIDTH, 1))
-    rarity = np.full(BUCKETS, _RARITY, np.float32)
-    return Space(np.zeros(_WIDTH, np.float32), axes, rarity)
 
 
 def _embedding(text: str) -> npt.NDArray[np.float32]:

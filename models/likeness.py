@@ -28,6 +28,8 @@ COMMON: Final = 4
 """First directions taken away: they tell kinds of posts apart, not narratives."""
 BUCKETS: Final = 1 << 17
 """Places of the table of word weights; words that share one get the weight of the commoner."""
+UNLEARNT: Final = 6.0
+"""Weight of every word where nothing was learnt."""
 FILE: Final = "likeness.npz"
 _WORD: Final = re.compile(r"\w+")
 _SUFFIXES: Final = re.compile(r"(?:nya|kan|lah|kah|pun|ku|mu|an|i)$")
@@ -44,6 +46,13 @@ class Space:
     mean: Floats
     axes: Floats
     rarity: Floats
+
+    @classmethod
+    def plain(cls, width: int) -> Space:
+        """Return a space for embeddings of ``width`` numbers in which nothing was learnt."""
+        axes = np.resize(np.eye(WIDTH, dtype=np.float32), (width, WIDTH))
+        rarity = np.full(BUCKETS, UNLEARNT, np.float32)
+        return cls(np.zeros(width, np.float32), axes, rarity)
 
     @classmethod
     def load(cls, folder: Path) -> Space:
@@ -100,7 +109,8 @@ def fit(embeddings: Floats, normal_texts: Iterable[str]) -> Space:
     values, axes = np.linalg.eigh(centred.T @ centred / len(centred))
     values, axes = values[::-1], axes[:, ::-1]
     kept = slice(COMMON, COMMON + WIDTH)
-    scaled = axes[:, kept] / np.sqrt(np.sqrt(np.maximum(values[kept], 1e-9)))
+    scaled = np.zeros((len(mean), WIDTH))  # a narrow model has fewer directions
+    scaled[:, : len(values[kept])] = axes[:, kept] / np.maximum(values[kept], 1e-9) ** 0.25
     counts = np.zeros(BUCKETS)
     texts = 0
     for text in normal_texts:

@@ -10,7 +10,7 @@ from typing import Final
 from pipeline.replay.earliness import BEFORE_POST, Interval, interval
 from service.pages.words import STAGES
 from service.replay import plots
-from service.replay.experiment import BUDGET, BUDGETS, VAIN, Trial
+from service.replay.experiment import BUDGET, BUDGETS, LETTER, VAIN, Trial
 from service.replay.remarks import BY_EYE, NOT_REACHED
 from service.replay.tables import (
     OURS,
@@ -324,7 +324,8 @@ def figures(found: Found) -> dict[str, str]:
     """Return the report's figures by name, as SVG."""
     trials = found.trials
     caught = {OURS: [share(trials, b).value for b in BUDGETS]}
-    caught |= {n: [share(trials, b, rival=n).value for b in BUDGETS] for n in trials[0].theirs}
+    names = [n for n in trials[0].theirs if not n.endswith(LETTER)]
+    caught |= {n: [share(trials, b, rival=n).value for b in BUDGETS] for n in names}
     out = {
         "caught": plots.lines(
             caught,

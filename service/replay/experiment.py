@@ -24,6 +24,7 @@ A_DAY: Final = 100
 GROWERS_A_DAY: Final = 3
 VAIN: Final = 5.0
 """Alerts in vain a day that the targets allow."""
+LETTER: Final = ", copies to the letter"
 COPIES: Final = ("volume threshold", "z-score")
 """Rivals that are also tried without our grouping: on copies to the letter."""
 
@@ -174,7 +175,7 @@ def rival_outcomes(
     ways = {
         name: (levels_of, played.seen) for name, levels_of in rivals(flagged, setting.seed).items()
     }
-    ways |= {f"{name}, copies to the letter": (ways[name][0], alone) for name in COPIES}
+    ways |= {f"{name}{LETTER}": (ways[name][0], alone) for name in COPIES}
     for name, (levels_of, seen) in ways.items():
         levels = levels_of(seen)
         out[name] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import cycle
 from typing import Final
 
 from markupsafe import escape
@@ -62,7 +63,9 @@ def lines(
     parts = _axes(frame, title, across, up)
     parts += [_text(frame.x(i), _HEIGHT - _BOTTOM + 16, t, "middle") for i, t in enumerate(ticks)]
     ends = _apart({name: frame.y(values[-1]) for name, values in series.items()})
-    for (name, values), (colour, dashes, width) in zip(series.items(), _STYLES, strict=False):
+    for (name, values), (colour, dashes, width) in zip(
+        series.items(), cycle(_STYLES), strict=False
+    ):
         points = [(frame.x(i), frame.y(v)) for i, v in enumerate(values)]
         path = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
         parts.append(
@@ -78,8 +81,7 @@ def bars(
     counts: Mapping[str, float], *, title: str, across: str, up: str, marked: str | None = None
 ) -> str:
     """Return a column per name; ``marked`` is drawn in another colour and hatched by a frame."""
-    most = max([*counts.values(), 1.0])
-    frame = _Frame(0, len(counts), 0, most, right=20)
+    frame = _Frame(0, len(counts), 0, _round(max(counts.values(), default=0)), right=20)
     parts = _axes(frame, title, across, up)
     for i, (name, count) in enumerate(counts.items()):
         x, width = frame.x(i + 0.1), frame.x(i + 0.9) - frame.x(i + 0.1)
@@ -104,11 +106,11 @@ def story(
 ) -> str:
     """Return how many posts there were up to each moment, with named moments marked."""
     hours = [(at - moments[0]).total_seconds() / 3600 for at in moments]
-    frame = _Frame(0, max(hours[-1], 0.1), 0, len(moments), right=20)
+    frame = _Frame(0, _round(hours[-1]), 0, _round(len(moments)), right=20)
     parts = _axes(frame, title, across, up)
     for share in range(5):
         hour = frame.x1 * share / 4
-        parts.append(_text(frame.x(hour), _HEIGHT - _BOTTOM + 16, f"{hour:.1f}", "middle"))
+        parts.append(_text(frame.x(hour), _HEIGHT - _BOTTOM + 16, f"{hour:g}", "middle"))
     path = [f"M{frame.x(0):.1f} {frame.y(0):.1f}"]
     for count, passed in enumerate(hours, start=1):
         path.append(f"H{frame.x(passed):.1f}V{frame.y(count):.1f}")
@@ -141,9 +143,19 @@ def _axes(frame: _Frame, title: str, across: str, up: str) -> list[str]:
         value = frame.y0 + (frame.y1 - frame.y0) * step / 4
         y = frame.y(value)
         parts.append(f'<path d="M{left:.1f} {y:.1f}H{right:.1f}" stroke="#d0d0d0"/>')
-        shown = f"{value:.0%}" if frame.y1 == 1 else f"{value:.4g}"
+        shown = f"{value:.0%}" if frame.y1 == 1 else f"{value:g}"
         parts.append(_text(left - 6, y + 4, shown, "end"))
     return parts
+
+
+def _round(most: float) -> float:
+    """Return a number not below ``most`` whose quarters are read easily."""
+    power = 1.0
+    while True:
+        for factor in (4, 8, 12, 20, 32):
+            if most <= factor * power:
+                return factor * power
+        power *= 10
 
 
 def _apart(ends: Mapping[str, float]) -> dict[str, float]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import random
+import re
+import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -22,11 +24,12 @@ from service.pages.words import WIB
 from service.posts.intake import NewPost
 from service.queue.service import QueueRules
 from service.replay import report
+from service.replay.document import write
 from service.replay.experiment import BUDGETS, Setting, Trial, run_trial
 from service.replay.material import Dated, shapes_of
 from service.replay.run import Played, Rules, play
 from service.replay.scores import KeptScores
-from service.replay.whole import planted_among
+from service.replay.whole import Found, Gained, planted_among
 
 START = datetime(2026, 1, 5, tzinfo=WIB)
 SYLLABLES = [c + v for c in "bcdgjklmnprstw" for v in "aiueo"]
@@ -300,3 +303,49 @@ def main_exit(arguments: list[str]) -> int:
     except SystemExit as left:
         return int(left.code or 0)
     return 0
+
+
+@pytest.fixture
+def found(trial: Trial, played: Played) -> Found:
+    return Found(
+        version="fake-1",
+        flagged=0.5,
+        part="test",
+        trials=[trial],
+        seen=trial,
+        real={"kecil": played},
+        gained=[Gained(days=d, risk=r) for d, r in ((2, 0.9), (40, 0.1), (400, 0.6))],
+        real_2025=played,
+        texts={"test, circulated": 30},
+    )
+
+
+def test_the_document_says_what_was_asked_and_whether_it_was_reached(
+    found: Found, tmp_path: Path
+) -> None:
+    path = tmp_path / "early-warning.md"
+    write(found, path, "a machine")
+    text = path.read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("|") and "reached" in line]
+    assert len(rows) == 5
+    assert all(re.search(r"\| (?:reached|\*\*not reached\*\*) \|$", row) for row in rows)
+    assert "0812" not in text
+    for name in re.findall(r"\]\(([^)]+\.svg)\)", text):
+        ET.parse(tmp_path / name)
+
+
+def test_the_document_of_a_development_run_says_so(found: Found, tmp_path: Path) -> None:
+    found.part = "dev"
+    write(found, tmp_path / "dev.md", "a machine")
+    assert "not the figures that count" in (tmp_path / "dev.md").read_text(encoding="utf-8")
+
+
+def test_every_table_of_the_document_has_rows_as_wide_as_its_head(
+    found: Found, tmp_path: Path
+) -> None:
+    write(found, tmp_path / "d.md", "a machine")
+    width = 0
+    for line in (tmp_path / "d.md").read_text(encoding="utf-8").splitlines():
+        cells = line.count("|") if line.startswith("|") else 0
+        assert not (cells and width) or cells == width, line
+        width = cells
