@@ -50,6 +50,9 @@ PROFILE: Final = 64
 """Words kept of a narrative."""
 PER_BAND: Final = 4
 """Texts of one narrative that are kept in one band; more would find nothing new."""
+MOST_IN_BAND: Final = 12
+"""Texts that are kept in one band: one that more share is a phrase that everybody uses, and to
+look through all of its texts would cost more with every post that is stored."""
 _CACHED: Final = 20_000
 _MARGIN: Final = 1e-3
 """What the rounding of a large product may move a cosine by, and more."""
@@ -286,7 +289,7 @@ class Grouper:
             )  # fmt: skip
         return Placement(
             post_id=post_id, narrative_id=next_id, by="first", likeness=1.0,
-            variant_id=post_id, bands=tuple(sorted(set(one.bands))),
+            variant_id=post_id, bands=self._new_bands(one, batch, next_id),
         )  # fmt: skip
 
     def _nearest_text(self, one: _Prepared, batch: _Batch) -> tuple[float, int]:
@@ -391,6 +394,8 @@ class Grouper:
         out = []
         for band in sorted(set(one.bands)):
             posts = batch.by_band.get(band, ())
+            if len(posts) >= MOST_IN_BAND:
+                continue
             own = sum(1 for p in posts if p in batch.known and batch.known[p][0] == narrative_id)
             if own < PER_BAND:
                 out.append(band)

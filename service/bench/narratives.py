@@ -1,8 +1,9 @@
 """How fast posts become narratives, measured and staged, and whether that stays so as they pile up.
 
 Scoring apart: the texts are scored before (the distinct ones by the shipped model, what is told
-again has its first telling's score). The clock runs over intake, grouping and watching, the very
-code of the service, on SQLite, in one process.
+again has its first telling's score; what is told anew is made of the halves of two of them). The
+clock runs over intake, grouping and watching, the very code of the service, on SQLite, in one
+process.
 """
 
 from __future__ import annotations
@@ -124,10 +125,11 @@ def _chunks(
                 text, (score, vector) = recent[int(len(recent) * dice.random() ** 3)]
                 text = _again(text, dice)
             else:
-                which = dice.choice(risky if dice.random() < WATCHED else calm)
-                text, (score, vector) = base[which], scored[which]
-                extra = " ".join(dice.choices(_WORDS, k=6))
-                text = f"{extra} {text} {dice.randrange(10**6)}"
+                first, second = (
+                    dice.choice(risky if dice.random() < WATCHED else calm) for _ in range(2)
+                )
+                text, vector = _joined(base, scored, first, second)
+                score = scored[first][0]
                 if len(vector):
                     vector = vector + noise.normal(0, 0.02, len(vector)).astype(np.float32)
                     vector /= np.float32(np.linalg.norm(vector))
@@ -144,6 +146,16 @@ def _chunks(
             normalise(text)
             chunk.append((post, (score, vector)))
         yield done, chunk
+
+
+def _joined(
+    base: Sequence[str], scored: Sequence[tuple[Score, Floats]], first: int, second: int
+) -> tuple[str, Floats]:
+    """Return a post of the halves of two, with the mean of their embeddings."""
+    a, b = base[first].split(), base[second].split()
+    x, y = scored[first][1], scored[second][1]
+    text = " ".join([*a[: (len(a) + 1) // 2], *b[len(b) // 2 :]])
+    return text, (x + y) / 2 if len(x) and len(y) else x
 
 
 def _again(text: str, dice: random.Random) -> str:
