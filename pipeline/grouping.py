@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
@@ -42,7 +42,7 @@ ALIVE: Final = timedelta(days=14)
 """Without a post for so long, a narrative is joined by copies and near ones alone."""
 HALF_LIFE: Final = timedelta(days=3)
 """After so long a post weighs half in the centre of its narrative."""
-MOST_TEXTS: Final = 12
+MOST_TEXTS: Final = 5
 """Texts of which the Jaccard is taken: those that share most bands."""
 MOST_MEANINGS: Final = 6
 """Narratives looked at closely: those whose centres are nearest."""
@@ -81,7 +81,8 @@ class _Prepared:
 class _Batch:
     """What the arrivals of a batch may meet, and what they leave for one another."""
 
-    by_band: dict[int, list[int]]
+    by_band: dict[int, list[tuple[int, int]]]
+    """Posts and their narratives."""
     known: dict[int, tuple[int, str, Runs]]
     """Narrative, plain text and runs by post."""
     places: npt.NDArray[np.int64]
@@ -239,7 +240,7 @@ class Grouper:
         wanted = {band for one in prepared for band in one.bands}
         found = memory.in_bands(wanted)
         by_band = {band: list(posts) for band, posts in found.items()}
-        post_ids = {post for posts in by_band.values() for post in posts}
+        post_ids = {post for one in prepared for post in _nearest_posts(one, by_band)}
         known: dict[int, tuple[int, str, Runs]] = {}
         rows = memory.known(post_ids)
         new = [row for row in rows.values() if row.id not in self._runs]
@@ -293,11 +294,7 @@ class Grouper:
         )  # fmt: skip
 
     def _nearest_text(self, one: _Prepared, batch: _Batch) -> tuple[float, int]:
-        hits: dict[int, int] = {}
-        for band in one.bands:
-            for post in batch.by_band.get(band, ()):
-                hits[post] = hits.get(post, 0) + 1
-        ranked = sorted(hits, key=lambda post: (-hits[post], post))[:MOST_TEXTS]
+        ranked = _nearest_posts(one, batch.by_band)
         best, best_post = 0.0, 0
         for post in ranked:
             if post not in batch.known:
@@ -396,7 +393,7 @@ class Grouper:
             posts = batch.by_band.get(band, ())
             if len(posts) >= MOST_IN_BAND:
                 continue
-            own = sum(1 for p in posts if p in batch.known and batch.known[p][0] == narrative_id)
+            own = sum(1 for _, number in posts if number == narrative_id)
             if own < PER_BAND:
                 out.append(band)
         return tuple(out)
@@ -409,7 +406,7 @@ class Grouper:
             batch.known[post_id] = (narrative_id, one.plain, one.runs)
             self._runs[post_id] = (one.plain, one.runs)
             for band in placement.bands:
-                batch.by_band.setdefault(band, []).append(post_id)
+                batch.by_band.setdefault(band, []).append((post_id, narrative_id))
         state = self._alive.states.get(narrative_id) or batch.changed.get(narrative_id)
         if state is None and placement.by != "first":
             state = next(iter(memory.states([narrative_id])), None)
@@ -459,6 +456,15 @@ def likeness(cosine: float, covered: float, kept: float, heavy: int, idle: timed
         - AGEING * idle.total_seconds() / 86_400
     )
     return 1.0 / (1.0 + math.exp(-logit))
+
+
+def _nearest_posts(one: _Prepared, by_band: Mapping[int, Sequence[tuple[int, int]]]) -> list[int]:
+    """Return the ``MOST_TEXTS`` posts that share most bands with a text, the first ones first."""
+    hits: dict[int, int] = {}
+    for band in one.bands:
+        for post, _ in by_band.get(band, ()):
+            hits[post] = hits.get(post, 0) + 1
+    return sorted(hits, key=lambda post: (-hits[post], post))[:MOST_TEXTS]
 
 
 def _highest(cosines: Floats, margin: float) -> npt.NDArray[np.int64]:

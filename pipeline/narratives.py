@@ -64,8 +64,8 @@ class Known:
 class Memory(Protocol):
     """What was placed before: a database, or a dictionary."""
 
-    def in_bands(self, bands: Iterable[int]) -> Mapping[int, Sequence[int]]:
-        """Return by band the posts that were kept in it, by number."""
+    def in_bands(self, bands: Iterable[int]) -> Mapping[int, Sequence[tuple[int, int]]]:
+        """Return by band the posts that were kept in it, each with its narrative, by number."""
 
     def known(self, post_ids: Iterable[int]) -> Mapping[int, Known]:
         """Return posts by number."""
@@ -100,9 +100,13 @@ class InMemory:
                 self._bands.setdefault(band, []).append(arrival.id)
         self._states.update(states)
 
-    def in_bands(self, bands: Iterable[int]) -> Mapping[int, Sequence[int]]:
-        """Return by band the posts that were kept in it."""
-        return {band: self._bands[band] for band in bands if band in self._bands}
+    def in_bands(self, bands: Iterable[int]) -> Mapping[int, Sequence[tuple[int, int]]]:
+        """Return by band the posts that were kept in it, each with its narrative."""
+        return {
+            band: [(post, self._known[post].narrative_id) for post in self._bands[band]]
+            for band in bands
+            if band in self._bands
+        }
 
     def known(self, post_ids: Iterable[int]) -> Mapping[int, Known]:
         """Return posts by number."""

@@ -196,14 +196,17 @@ class _Stored:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def in_bands(self, bands: Iterable[int]) -> Mapping[int, Sequence[int]]:
-        """Return by band the posts that were kept in it."""
-        found: dict[int, list[int]] = {}
+    def in_bands(self, bands: Iterable[int]) -> Mapping[int, Sequence[tuple[int, int]]]:
+        """Return by band the posts that were kept in it, each with its narrative."""
+        found: dict[int, list[tuple[int, int]]] = {}
         for part in parts(sorted(bands)):
-            for band, post_id in self._session.execute(
-                select(Digest.band, Digest.post_id).where(Digest.band.in_(part))
+            for band, post_id, narrative_id in self._session.execute(
+                select(Digest.band, Digest.post_id, StoredPost.narrative_id)
+                .join(StoredPost, StoredPost.id == Digest.post_id)
+                .where(Digest.band.in_(part))
+                .order_by(Digest.band, Digest.post_id)
             ):
-                found.setdefault(band, []).append(post_id)
+                found.setdefault(band, []).append((post_id, narrative_id or 0))
         return found
 
     def known(self, post_ids: Iterable[int]) -> Mapping[int, Known]:
