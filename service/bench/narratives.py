@@ -155,7 +155,7 @@ def _joined(
     a, b = base[first].split(), base[second].split()
     x, y = scored[first][1], scored[second][1]
     text = " ".join([*a[: (len(a) + 1) // 2], *b[len(b) // 2 :]])
-    return text, (x + y) / 2 if len(x) and len(y) else x
+    return text, (x + y) * np.float32(0.5) if len(x) and len(y) else x
 
 
 def _again(text: str, dice: random.Random) -> str:
