@@ -201,6 +201,8 @@ def _method(found: Found) -> list[str]:
     held = [float(h) for t in found.trials for h in t.held]
     of_growers = [float(h) for t in found.trials for h in t.held_growers]
     texts = "; ".join(f"{name}: {count}" for name, count in found.texts.items())
+    lately = [c for t in found.trials for c in t.lately.cases]
+    vain = [float(n) for t in found.trials for n in t.lately.in_vain]
     first = found.trials[0]
     return [
         "## How it was measured",
@@ -228,8 +230,12 @@ def _method(found: Found) -> list[str]:
         "the rivals' cuts), the second is measured. The measured bursts are halved too: those of "
         "even number in the first week and for development, those of odd number in the second. "
         "The desk's constants were chosen on development texts and bursts alone (`--part dev`).",
-        "- **An alert belongs** to what most of its narrative's posts at that moment are. Posts "
-        "seen count up to the alert, posts that the grouping put elsewhere too.",
+        "- **An alert belongs** to what most of its narrative's posts at that moment are. (A new one "
+        "of an old kind, as a fraud with other names, may join an older narrative and wake it; told "
+        "by the posts of the last 24 hours, which an alert shows first, "
+        f"{percent(interval([float(c.early) for c in lately]))} would be caught early, and "
+        f"{number(interval(vain))} alerts a day in vain.) Posts seen count up to the alert, those "
+        "that the grouping put elsewhere too.",
         f"- **Forecasts** of watched narratives, once an hour: what came lay within the 80 % interval "
         f"in {percent(interval(held))} of {len(held):,}; of narratives of planted posts that grow, in "
         f"{percent(interval(of_growers))} of {len(of_growers):,}.",

@@ -79,6 +79,8 @@ class Trial:
     seconds: float
     ours: dict[int, Outcome] = field(default_factory=dict)
     """By budget."""
+    lately: Outcome
+    """At the budget of the targets, an alert told by the last day's posts of its narrative."""
     theirs: dict[str, dict[int, Outcome]] = field(default_factory=dict)
     """By rival and budget."""
     as_often: dict[str, Outcome] = field(default_factory=dict)
@@ -150,6 +152,7 @@ def run_trial(
         seconds=played.seconds,
         together=b_cubed([s.narrative for s in inside], [s.planting for s in inside]),
         kinds=_counted(posts),
+        lately=outcome(played.raised(BUDGET, lately=True), plantings, since=since, until=until),
     )
     for budget in budgets:
         trial.ours[budget] = outcome(played.raised(budget), plantings, since=since, until=until)

@@ -38,6 +38,7 @@ FORECAST_EVERY: Final = timedelta(hours=1)
 """After so long the forecasts of all that is watched are kept for checking."""
 FORECAST_POSTS: Final = 3
 _ROUNDS: Final = 10
+LATELY: Final = timedelta(hours=24)
 ENDED_POSTS: Final = 5
 """Narratives of fewer posts are not told of at the end."""
 
@@ -61,6 +62,9 @@ class Told:
     kind: str
     narrative: int
     planting: int | None
+    """What most of the narrative's posts belonged to."""
+    lately: int | None
+    """What most of its posts of the last day belonged to."""
     posts: int
     """Of the narrative, at that moment."""
     urgency: float
@@ -100,10 +104,10 @@ class Played:
     seconds: float = 0.0
     """Of the clock on the wall, scoring apart."""
 
-    def raised(self, budget: int) -> list[Raised]:
-        """Return the alerts of one budget."""
+    def raised(self, budget: int, *, lately: bool = False) -> list[Raised]:
+        """Return the alerts of one budget; ``lately``: told by the posts of the last day alone."""
         return [
-            Raised(at=t.at, narrative=t.narrative, planting=t.planting)
+            Raised(at=t.at, narrative=t.narrative, planting=t.lately if lately else t.planting)
             for t in self.told
             if t.budget == budget
         ]
@@ -302,16 +306,20 @@ class _Player:
             )
 
     def _told(self, session: Session, alert: Alert, now: datetime) -> Told:
-        posts = session.scalars(
-            select(StoredPost.id).where(StoredPost.narrative_id == alert.narrative_id)
+        posts = session.execute(
+            select(StoredPost.id, StoredPost.event_at).where(
+                StoredPost.narrative_id == alert.narrative_id
+            )
         ).all()
+        lately = [row.id for row in posts if row.event_at > now - LATELY]
         narrative = session.get_one(Narrative, alert.narrative_id)
         return Told(
             at=now,
             budget=self._budgets[alert.watch_list_id],
             kind=alert.kind,
             narrative=alert.narrative_id,
-            planting=belongs(self._plantings.get(number) for number in posts),
+            planting=belongs(self._plantings.get(row.id) for row in posts),
+            lately=belongs(self._plantings.get(number) for number in lately),
             posts=len(posts),
             urgency=alert.urgency,
             title=narrative.title,
