@@ -35,7 +35,6 @@ _WORD: Final = re.compile(r"\w+")
 _SUFFIXES: Final = re.compile(r"(?:nya|kan|lah|kah|pun|ku|mu|an|i)$")
 _PREFIXES: Final = re.compile(r"^(?:meng|meny|mem|men|me|peng|peny|pem|pen|ber|ter|per|di|ke|se)")
 _SHORTEST_STEM: Final = 4
-_KNOWN: Final[dict[str, int]] = {}
 _MOST_KNOWN: Final = 200_000
 
 
@@ -66,30 +65,41 @@ class Space:
         np.savez_compressed(folder / FILE, **half)
 
     def vectors(self, embeddings: Floats) -> Floats:
-        """Return unit vectors (n × WIDTH) of embeddings (n × width of the model)."""
-        turned = (embeddings - self.mean) @ self.axes
+        """Return unit vectors (n × WIDTH) of embeddings (n × width of the model).
+
+        In double precision, so that a vector does not depend on those beside it, in whose company
+        a product of matrices rounds otherwise.
+        """
+        turned = (embeddings - self.mean).astype(np.float64) @ self.axes.astype(np.float64)
         lengths = np.linalg.norm(turned, axis=1, keepdims=True)
         out: Floats = (turned / np.maximum(lengths, 1e-9)).astype(np.float32)
         return out
 
     def weights(self, words: Hashes) -> Floats:
         """Return how much each word counts (0 to about 10)."""
-        out: Floats = self.rarity[words & (BUCKETS - 1)]
+        out: Floats = self.rarity[words]
         return out
 
 
 def words_of(normal: str) -> list[int]:
-    """Return the hashed stems of a normalised text's words, in order, repeats kept."""
-    known = _KNOWN
-    out = []
-    for word in _WORD.findall(normal):
-        found = known.get(word)
-        if found is None:
-            if len(known) >= _MOST_KNOWN:
-                known.clear()
-            found = known[word] = crc32(stem(word).encode())
-        out.append(found)
-    return out
+    """Return the hashed stems of a normalised text's words, in order, repeats kept.
+
+    Numbers below ``BUCKETS``: places of the table of word weights.
+    """
+    if len(_KNOWN) >= _MOST_KNOWN:
+        _KNOWN.clear()
+    return list(map(_KNOWN.__getitem__, _WORD.findall(normal)))
+
+
+class _Known(dict[str, int]):
+    """What words are hashed to; a word that is asked for the first time is hashed."""
+
+    def __missing__(self, word: str) -> int:
+        found = self[word] = crc32(stem(word).encode()) & (BUCKETS - 1)
+        return found
+
+
+_KNOWN: Final = _Known()
 
 
 def stem(word: str) -> str:
@@ -115,7 +125,7 @@ def fit(embeddings: Floats, normal_texts: Iterable[str]) -> Space:
     texts = 0
     for text in normal_texts:
         texts += 1
-        counts[list({word & (BUCKETS - 1) for word in words_of(text)})] += 1
+        counts[list(set(words_of(text)))] += 1
     rarity = np.log((1 + texts) / (1 + counts))
     return Space(_f32(mean), _f32(scaled), _f32(rarity))
 

@@ -32,6 +32,7 @@ _URL: Final = re.compile(
     r"(?:/\S*|\b(?=\s|$))",
     re.IGNORECASE,
 )
+_DOTTED: Final = re.compile(r"\.[^\s.,;:!?)\"']|www\.\S", re.IGNORECASE)
 _EMAIL: Final = re.compile(
     r"<email>|(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}\.[\w.-]{1,190}\b", re.IGNORECASE
 )
@@ -74,9 +75,11 @@ def _normalised(text: str) -> str:
         text = _MARKS.sub(r"\1", _ESCAPED_AGAIN.sub("&", text))
         text = ftfy.fix_text(text, _FTFY)
         text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text))
-    text = _SPACE.sub(" ", _CONTROL.sub(" ", text))
+    if not text.isprintable():  # else no space but the plain one, and nothing that controls
+        text = _CONTROL.sub(" ", text)
+    text = _single_spaced(text)
     # A pattern is tried where what it must contain is there: half the time of a plain post.
-    if "." in text or "//" in text:
+    if "//" in text or _DOTTED.search(text):
         text = _URL.sub(" ", text)
     tagged = "<" in text or "[" in text
     if "@" in text or tagged:
@@ -86,14 +89,19 @@ def _normalised(text: str) -> str:
     if digits or tagged:
         text = _NUMBER.sub(" 0 ", text)
     text = _plain_script(text.lower())
-    text = _SPACE.sub(" ", _QUOTES.sub(" ", text))
+    text = _single_spaced(_QUOTES.sub(" ", text))
     text = _SPACED_LETTERS.sub(_join_letters, text)
     if digits:
         text = _LEET_WORD.sub(_read_leet, text)
     text = _REPEATED_LETTER.sub(r"\1", text)
     text = _REPEATED_SIGN.sub(r"\1", text)
     text = _SPACE_BEFORE.sub(r"\1", text)
-    return _SPACE.sub(" ", text).strip(" ,;:-.!?–—")
+    return _single_spaced(text).strip(" ,;:-.!?–—")
+
+
+def _single_spaced(text: str) -> str:
+    # A printable text has no other space than the plain one.
+    return _SPACE.sub(" ", text) if "  " in text or not text.isprintable() else text
 
 
 _KEPT_LENGTH: Final = 1_000

@@ -5,28 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+import numpy as np
 
 from models.likeness import Floats
+from pipeline.digest import Columns, Runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """A post as the grouping needs it; ``at`` is event time, ``embedding`` the model's or None."""
+    """A post as the grouping needs it; ``at`` is event time, ``embedding`` the model's or None.
+
+    ``normal`` is the text by ``models.text.normalise``.
+    """
 
     id: int
-    text: str
+    normal: str
     at: datetime
     embedding: Floats | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Placement:
-    """Where a post went and why.
+class Placement(NamedTuple):
+    """Where a post went and why. A tuple, for thousands a second pass between processes.
 
-    ``by``: first (it begins the narrative), copy, near (``likeness`` is the Jaccard to the post
-    ``variant_id``), meaning (``likeness`` is the score of ``MEANING``). ``variant_id`` is the post
-    whose wording it repeats: itself unless it is a copy.
+    ``by``: first (it begins the narrative), copy, near (``likeness`` is the Jaccard to the nearest
+    post), meaning (``likeness`` is the score of ``MEANING``). ``variant_id`` is the post whose
+    wording it repeats: itself unless it is a copy.
     """
 
     post_id: int
@@ -36,6 +41,8 @@ class Placement:
     variant_id: int
     bands: tuple[int, ...]
     """Bands under which later posts may find this one; none for a copy."""
+    runs: bytes
+    """Its runs (``pipeline.digest.Runs``), where there are bands."""
 
 
 @dataclass(slots=True, eq=False)
@@ -52,23 +59,14 @@ class State:
     last_post_id: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
-    """A post that an arrival may be near to."""
-
-    id: int
-    text: str
-    narrative_id: int
-
-
 class Memory(Protocol):
     """What was placed before: a database, or a dictionary."""
 
-    def in_bands(self, bands: Iterable[int]) -> Mapping[int, Sequence[tuple[int, int]]]:
-        """Return by band the posts that were kept in it, each with its narrative, by number."""
+    def digests(self) -> Iterable[Columns]:
+        """Return the bands of all posts that can be found, by part."""
 
-    def known(self, post_ids: Iterable[int]) -> Mapping[int, Known]:
-        """Return posts by number."""
+    def runs(self, post_ids: Iterable[int]) -> Mapping[int, Runs]:
+        """Return the runs of posts that can be found, by number."""
 
     def states(self, narrative_ids: Iterable[int]) -> Sequence[State]:
         """Return what is remembered of narratives."""
@@ -81,36 +79,36 @@ class InMemory:
     """A ``Memory`` in dictionaries, for feeds that are grouped without a database."""
 
     def __init__(self) -> None:
-        self._bands: dict[int, list[int]] = {}
-        self._known: dict[int, Known] = {}
+        self._found: dict[int, Placement] = {}
+        """Posts that can be found."""
         self._states: dict[int, State] = {}
 
     def keep(
         self,
-        arrivals: Sequence[Arrival],
         placements: Sequence[Placement],
         states: Mapping[int, State],
     ) -> None:
         """Keep what ``Grouper.place`` returned."""
-        for arrival, placed in zip(arrivals, placements, strict=True):
-            self._known[arrival.id] = Known(
-                id=arrival.id, text=arrival.text, narrative_id=placed.narrative_id
-            )
-            for band in placed.bands:
-                self._bands.setdefault(band, []).append(arrival.id)
+        self._found.update((p.post_id, p) for p in placements if p.bands)
         self._states.update(states)
 
-    def in_bands(self, bands: Iterable[int]) -> Mapping[int, Sequence[tuple[int, int]]]:
-        """Return by band the posts that were kept in it, each with its narrative."""
-        return {
-            band: [(post, self._known[post].narrative_id) for post in self._bands[band]]
-            for band in bands
-            if band in self._bands
-        }
+    def digests(self) -> Iterable[Columns]:
+        """Return the bands of all posts that can be found."""
+        for placed in self._found.values():
+            count = len(placed.bands)
+            yield (
+                np.array(placed.bands, np.int64),
+                np.full(count, placed.post_id, np.int64),
+                np.full(count, placed.narrative_id, np.int64),
+            )
 
-    def known(self, post_ids: Iterable[int]) -> Mapping[int, Known]:
-        """Return posts by number."""
-        return {post: self._known[post] for post in post_ids if post in self._known}
+    def runs(self, post_ids: Iterable[int]) -> Mapping[int, Runs]:
+        """Return the runs of posts that can be found, by number."""
+        return {
+            post: np.frombuffer(self._found[post].runs, np.uint32)
+            for post in post_ids
+            if post in self._found
+        }
 
     def states(self, narrative_ids: Iterable[int]) -> Sequence[State]:
         """Return what is remembered of narratives."""

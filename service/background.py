@@ -9,6 +9,7 @@ from service.alerts.service import rules_of
 from service.clarifications.nearest import Clarifications
 from service.database import Database
 from service.narratives.loop import EarlyWarning
+from service.narratives.placing import cores
 from service.operations.metrics import Metrics
 from service.settings import Settings
 
@@ -25,7 +26,7 @@ class Background:
         clarifications: Clarifications,
     ) -> None:
         rules = rules_of(settings, clarifications.nearest_to)
-        self.warning = EarlyWarning(database, space, rules)
+        self.warning = EarlyWarning(database, space, rules, second_process=cores() > 1)
         self.senders = Senders(database, carriers(settings), on_tried=metrics.delivered)
 
     def start(self) -> None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import orjson
 from pydantic import SecretStr
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import (
@@ -64,6 +65,8 @@ class Database:
             pool_size=8,
             max_overflow=8,
             pool_timeout=BUSY_SECONDS,
+            json_serializer=_as_json,
+            json_deserializer=orjson.loads,
             hide_parameters=True,  # an error's message must not carry a post's text into a log
             **options,
         )
@@ -99,6 +102,10 @@ class Database:
         self.engine.dispose()
 
 
+def _as_json(value: object) -> str:
+    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY).decode()
+
+
 def _postgres_options(url: URL) -> dict[str, Any]:
     options: dict[str, Any] = {"connect_timeout": 5}
     if "options" not in url.query:
@@ -114,6 +121,7 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
         "synchronous=FULL",  # what was accepted survives a power cut too
         "foreign_keys=ON",
         "cache_size=-16000",
+        "wal_autocheckpoint=4000",
     ):
         connection.execute(f"PRAGMA {pragma}")
 

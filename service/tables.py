@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -27,6 +28,8 @@ from sqlalchemy import DateTime as SqlDateTime
 from sqlalchemy import text as sql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
+_NAIVE: Final = len("2026-01-31 23:59:59.000000")
+
 
 class Utc(TypeDecorator[datetime]):
     """A moment in UTC; SQLite keeps no time zone, so it is taken off and put on again."""
@@ -34,18 +37,23 @@ class Utc(TypeDecorator[datetime]):
     impl = SqlDateTime(timezone=True)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Return the moment as the database keeps it.
+    def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], Any]:
+        """Return what turns a moment into what the driver takes; many are bound at once.
 
-        Raises:
-            ValueError: the moment has no time zone.
+        It raises ValueError for a moment without a time zone.
         """
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("a moment without a time zone")
-        value = value.astimezone(UTC)
-        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+        as_text = dialect.name == "sqlite"
+
+        def bound(value: datetime | None) -> Any:
+            if value is None:
+                return None
+            if value.tzinfo is not UTC:
+                if value.tzinfo is None:
+                    raise ValueError("a moment without a time zone")
+                value = value.astimezone(UTC)
+            return value.isoformat(" ", "microseconds")[:_NAIVE] if as_text else value
+
+        return bound
 
     def process_result_value(
         self,
@@ -542,15 +550,17 @@ class NarrativeHead(Table):
 
 
 class Digest(Table):
-    """One band of a text's MinHash, and the post that brought it: near-duplicates share one."""
+    """What later posts are compared with: of a text that is no copy, where it may be near."""
 
     __tablename__ = "digests"
-    __table_args__ = ({"sqlite_with_rowid": False},)
 
-    band: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     post_id: Mapped[int] = mapped_column(
-        ForeignKey("posts.id", ondelete="CASCADE"), primary_key=True, index=True
+        ForeignKey("posts.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
+    bands: Mapped[bytes] = mapped_column(LargeBinary)
+    """Bands of its MinHash under which it can be found: int64, see ``pipeline.digest``."""
+    runs: Mapped[bytes] = mapped_column(LargeBinary)
+    """Its runs of characters, hashed: uint32, sorted."""
 
 
 class Channel(Table):

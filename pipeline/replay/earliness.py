@@ -18,6 +18,7 @@ BEFORE_POST: Final = 10
 TO_COME: Final = 0.85
 """… and with this share of its posts still to come."""
 RESAMPLES: Final = 2000
+DAY: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +79,21 @@ class Outcome:
     cases: tuple[Case, ...]
     alerts: tuple[int, ...]
     in_vain: tuple[int, ...]
-    """Alerts on what is no planting that grew: false posts that stayed small count here too."""
+    """Alerts on what is no planting that grew: too soon (a false post that stayed small) or …"""
     on_harmless: tuple[int, ...]
-    """Of these, alerts on what was not planted at all."""
+    """… false in the plain sense: on what was not planted at all."""
+
+
+def whole_days(since: datetime, until: datetime) -> int:
+    """Return how many days a span has.
+
+    Raises:
+        ValueError: it has part of a day.
+    """
+    days, rest = divmod(until - since, DAY)
+    if rest:
+        raise ValueError("a span of whole days is needed")
+    return days
 
 
 def belongs(plantings: Iterable[int | None]) -> int | None:
@@ -97,19 +110,22 @@ def outcome(
     since: datetime,
     until: datetime,
 ) -> Outcome:
-    """Return what the alerts in ``[since, until)`` were worth; whole days are meant.
+    """Return what the alerts in ``[since, until)``, so many whole days, were worth.
 
     Counted are plantings that begin there and grow. One that grew before ``since`` is neither
     counted nor held against the alert.
+
+    Raises:
+        ValueError: there is part of a day, of which a count a day would say too much.
     """
     grew = {p.number: p for p in plantings if p.grows}
     first: dict[int, datetime] = {}
-    days = (until - since) // timedelta(days=1)
+    days = whole_days(since, until)
     alerts, in_vain, on_harmless = [0] * days, [0] * days, [0] * days
     for alert in sorted(raised, key=lambda a: a.at):
         if not since <= alert.at < until:
             continue
-        day = min(days - 1, (alert.at - since) // timedelta(days=1))
+        day = (alert.at - since) // DAY
         alerts[day] += 1
         if alert.planting in grew:
             first.setdefault(alert.planting, alert.at)
@@ -218,3 +234,31 @@ def interval(values: Sequence[float], *, seed: int = 7) -> Interval:
     means = array[dice.integers(0, len(array), (RESAMPLES, len(array)))].mean(axis=1)
     low, high = np.quantile(means, [0.025, 0.975])
     return Interval(float(array.mean()), float(low), float(high), len(array))
+
+
+def ratio(ours: Sequence[float], theirs: Sequence[float], *, seed: int = 7) -> Interval:
+    """Return how many times their mean ours is, both of the same cases in the same order.
+
+    The interval is a paired bootstrap: what is resampled is a case, with what both made of it.
+    Where the others have nothing it is inf, and nan where neither has anything.
+
+    Raises:
+        ValueError: there are not as many of the one as of the other.
+    """
+    if len(ours) != len(theirs):
+        raise ValueError("of every case what both made of it is needed")
+    if not len(ours):
+        return Interval(float("nan"), float("nan"), float("nan"), 0)
+    both = np.asarray([ours, theirs], dtype=float)
+    dice = np.random.default_rng(seed)
+    sums = both[:, dice.integers(0, both.shape[1], (RESAMPLES, both.shape[1]))].sum(axis=2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = both[0].sum() / both[1].sum()
+        times = sums[0] / sums[1]
+    times = times[~np.isnan(times)]
+    if not len(times):
+        return Interval(float("nan"), float("nan"), float("nan"), len(ours))
+    # Values as they came: between inf and a number there is nothing to draw a line through.
+    low = np.quantile(times, 0.025, method="lower")
+    high = np.quantile(times, 0.975, method="higher")
+    return Interval(float(value), float(low), float(high), len(ours))

@@ -61,11 +61,25 @@ class AlertPage:
 # --- raising -----------------------------------------------------------------------------------
 
 
+def narratives_of(session: Session, numbers: Collection[int]) -> dict[int, Narrative]:
+    """Return narratives by number, as the database has them now; their vectors are not read."""
+    found = session.scalars(
+        select(Narrative)
+        .where(Narrative.id.in_(numbers))
+        .options(*_NO_VECTORS)
+        .execution_options(populate_existing=True)
+    )
+    return {narrative.id: narrative for narrative in found}
+
+
 def alerts_of(
     session: Session, narrative_ids: Collection[int]
 ) -> dict[tuple[int, int, str], Alert]:
-    """Return the alerts of narratives by watch-list, narrative and kind."""
-    found = session.scalars(select(Alert).where(Alert.narrative_id.in_(narrative_ids)))
+    """Return the alerts of narratives by watch-list, narrative and kind; what they say is not
+    read.
+    """
+    wanted = select(Alert).where(Alert.narrative_id.in_(narrative_ids))
+    found = session.scalars(wanted.options(defer(Alert.payload)))
     return {(a.watch_list_id, a.narrative_id, a.kind): a for a in found}
 
 

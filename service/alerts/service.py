@@ -65,7 +65,9 @@ class Changed:
     ``urgency`` orders those that are due; see ``pipeline.spread``.
     """
 
-    narrative: Narrative
+    narrative_id: int
+    last_seen_at: datetime
+    verdict: Verdict | None
     spread: Spread
     staged: Staged
     urgency: float
@@ -73,8 +75,7 @@ class Changed:
 
 def due(changed: Changed, *, now: datetime, rules: AlertRules) -> str | None:
     """Return the kind of alert that a narrative is due for: obor, api or None."""
-    narrative = changed.narrative
-    if now - narrative.last_seen_at > LATE or narrative.verdict == Verdict.VALID:
+    if now - changed.last_seen_at > LATE or changed.verdict == Verdict.VALID:
         return None
     stage = changed.staged.stage
     if stage is Stage.API:
@@ -96,7 +97,7 @@ def raise_due(
     found = [(c, kind) for c in changed if (kind := due(c, now=now, rules=rules))]
     if not found:
         return 0
-    found.sort(key=lambda pair: (-pair[0].urgency, pair[0].narrative.id))
+    found.sort(key=lambda pair: (-pair[0].urgency, pair[0].narrative_id))
     # All of them, the inactive too: the lock keeps whoever else raises or edits out.
     lists = list(
         session.scalars(
@@ -107,24 +108,28 @@ def raise_due(
         )
     )
     _note_candidates(session, found, now)
-    known = repository.alerts_of(session, [c.narrative.id for c, _ in found])
+    known = repository.alerts_of(session, [c.narrative_id for c, _ in found])
     texts = _TextsOf(session)
     raising = [
         _Raising(session, watch_list, known, texts, now, rules)
         for watch_list in lists
         if watch_list.active
     ]
-    return sum(one.consider(narrative, kind) for one in raising for narrative, kind in found)
+    asked = [(one, c, kind) for one in raising for c, kind in found if one.asks_about(c, kind)]
+    if not asked:
+        return 0
+    narratives = repository.narratives_of(session, {c.narrative_id for _, c, _ in asked})
+    return sum(one.consider(narratives[c.narrative_id], c, kind) for one, c, kind in asked)
 
 
 def _note_candidates(session: Session, found: Iterable[tuple[Changed, str]], now: datetime) -> None:
-    rows = repository.candidates_of(session, [c.narrative.id for c, _ in found])
+    rows = repository.candidates_of(session, [c.narrative_id for c, _ in found])
     for changed, kind in found:
-        row = rows.get((changed.narrative.id, kind))
+        row = rows.get((changed.narrative_id, kind))
         if row is None:
             session.add(
                 AlertCandidate(
-                    narrative_id=changed.narrative.id, kind=kind, at=now, urgency=changed.urgency
+                    narrative_id=changed.narrative_id, kind=kind, at=now, urgency=changed.urgency
                 )
             )
         elif changed.urgency > row.urgency:
@@ -166,12 +171,18 @@ class _Raising:
         self.cut_off: float | None = None
         self.raised: int | None = None
 
-    def consider(self, changed: Changed, kind: str) -> bool:
-        """Return whether an alert was raised."""
-        narrative = changed.narrative
+    def asks_about(self, changed: Changed, kind: str) -> bool:
+        """Return whether there may be anything to raise: most were told of before."""
+        alert = self.known.get((self.watch_list.id, changed.narrative_id, kind))
+        if alert is None:
+            return not self._is_past(changed.narrative_id, kind)
+        return alert.state != RAISED and alert.handled_at is None
+
+    def consider(self, narrative: Narrative, changed: Changed, kind: str) -> bool:
+        """Return whether an alert was raised of what it asks about."""
         alert = self.known.get((self.watch_list.id, narrative.id, kind))
         if alert is None:
-            if self._is_past(narrative.id, kind) or not self._matches(narrative):
+            if not self._matches(narrative):
                 return False
             reason = self._held_because(changed)
             alert = Alert(
@@ -189,15 +200,13 @@ class _Raising:
             self.session.flush()
             self.known[self.watch_list.id, narrative.id, kind] = alert
         else:
-            if alert.state == RAISED or alert.handled_at is not None:
-                return False
             alert.urgency = max(alert.urgency, changed.urgency)
             reason = self._held_because(changed)
             if reason is not None or changed.spread.growth <= 0:
                 alert.held_because = reason or alert.held_because
                 return False
             alert.state, alert.held_because, alert.at = RAISED, None, self.now
-        self._say(alert, changed)
+        self._say(alert, narrative, changed)
         if alert.state == HELD:
             return False
         self._send(alert)
@@ -225,12 +234,12 @@ class _Raising:
             return CUT_OFF
         return None if budget.has_room(self.raised, self.watch_list.budget) else BUDGET
 
-    def _say(self, alert: Alert, changed: Changed) -> None:
+    def _say(self, alert: Alert, narrative: Narrative, changed: Changed) -> None:
         known = Known(
             alert=alert.id,
             kind=alert.kind,
             watch_list=self.watch_list.name,
-            narrative=changed.narrative,
+            narrative=narrative,
             spread=changed.spread,
             staged=changed.staged,
             base_url=self.rules.base_url,

@@ -3,7 +3,7 @@
 Scoring apart: the texts are scored before (the distinct ones by the shipped model, what is told
 again has its first telling's score; what is told anew is made of the halves of two of them). The
 clock runs over intake, grouping and watching, the very code of the service, on SQLite, in one
-process.
+process and the one that the grouping begins while many posts wait.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import numpy as np
+from sqlalchemy import func, select
 
 from models.scorer import Floats, Score, Scorer
 from models.text import normalise
@@ -25,8 +26,10 @@ from service.alerts.service import AlertRules
 from service.database import Database
 from service.migrations import migrate
 from service.narratives.loop import EarlyWarning
+from service.operations.memory import settle
 from service.posts.intake import NewPost, post_key, store
 from service.queue.service import QueueRules
+from service.tables import StoredPost
 
 CHUNK: Final = 500
 PER_DAY: Final = 10_000
@@ -39,6 +42,11 @@ WATCHED: Final = 0.05
 """Share of what is told anew that is risky enough to be watched: 1 to 4 % of election and vaccine
 chatter, 12 to 17 % of posts on police and minister."""
 _WINDOW: Final = 5_000
+BEHIND: Final = 2
+"""Chunks that wait while the next one comes in."""
+WARM: Final = 2_500
+"""Posts told right before those that are timed."""
+Told = tuple[NewPost, tuple[Score, Floats]]
 _START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _WORDS: Final = (
     "kemarin besok pagi malam warga kota desa pasar jalan sekolah kantor rumah harga beras "
@@ -74,34 +82,69 @@ def measure_narratives(url: str, *, most: int, say: Callable[[str], None]) -> Na
     say(f"comparing with each of 2,000: {found.rival:.0f} posts a second")
     database = Database(url)
     migrate(database)
-    clock = [_START]
-    desk = EarlyWarning(database, scorer.space, AlertRules(), clock=lambda: clock[0])
-    rules = QueueRules(threshold=scorer.thresholds.budget_5)
+    desk = _Desk(database, scorer)
     marks = [n for n in (10_000, 100_000, 1_000_000) if n <= most]
-    spent = [0.0, 0.0]
-    began = 0
+    held: list[list[Told]] = []
     for done, chunk in _chunks(base, scored, most):
-        clock[0] = max(post.posted_at for post, _ in chunk if post.posted_at is not None)
-        if any(done == mark - _WINDOW for mark in marks):
-            spent, began = [0.0, 0.0], done
-        posts = [post for post, _ in chunk]
-        keys = [post_key(post) for post in posts]
-        started = time.perf_counter()
-        with database.write() as session:
-            scores = dict(zip(keys, (score for _, score in chunk), strict=True))
-            store(session, posts, keys, scores, rules, model=scorer.version)
-        between = time.perf_counter()
-        while desk.work_once():
-            pass
-        spent[0] += between - started
-        spent[1] += time.perf_counter() - between
         total = done + len(chunk)
-        if total in marks:
-            rate = (total - began) / sum(spent)
-            found.paces.append(Pace(total, rate, spent[0], spent[1]))
+        mark = next((n for n in marks if n >= total), most)
+        held.append(chunk)
+        if total == mark:  # told together, so that nothing is worked on while texts are made
+            for one in held[: -_WINDOW // CHUNK]:
+                desk.take(one)
+            desk.spent = [0.0, 0.0]
+            for one in held[-_WINDOW // CHUNK :]:
+                desk.take(one)
+            rate = _WINDOW / sum(desk.spent)
+            found.paces.append(Pace(total, rate, *desk.spent))
             say(f"{total:,} stored: {rate:,.0f} posts a second")
+            held.clear()
+        elif mark - total >= _WINDOW + WARM:
+            desk.take(held.pop())
+    desk.finish()
     database.close()
     return found
+
+
+class _Desk:
+    """Takes posts in and groups those that came some chunks before, as where many wait."""
+
+    def __init__(self, database: Database, scorer: Scorer) -> None:
+        self._database = database
+        self._version = scorer.version
+        self._rules = QueueRules(threshold=scorer.thresholds.budget_5)
+        self._now = _START
+        self._chunks = 0
+        self.spent = [0.0, 0.0]
+        """Seconds of intake, and of grouping and watching."""
+        self._warning = EarlyWarning(
+            database, scorer.space, AlertRules(), clock=lambda: self._now, second_process=True
+        )
+        settle()
+
+    def take(self, chunk: Sequence[Told]) -> None:
+        """Store a chunk; group and watch another."""
+        posts = [post for post, _ in chunk]
+        self._now = max(post.posted_at for post in posts if post.posted_at is not None)
+        keys = [post_key(post) for post in posts]
+        started = time.perf_counter()
+        with self._database.write() as session:
+            scores = dict(zip(keys, (score for _, score in chunk), strict=True))
+            store(session, posts, keys, scores, self._rules, model=self._version)
+        between = time.perf_counter()
+        self._chunks += 1
+        if self._chunks > BEHIND:
+            self._warning.work_once()
+        self.spent[0] += between - started
+        self.spent[1] += time.perf_counter() - between
+
+    def finish(self) -> None:
+        """Group what is left, and see that nothing was."""
+        self._warning.drain()
+        with self._database.read() as session:
+            left = select(func.count()).where(StoredPost.narrative_id.is_(None))
+            if session.scalar(left):
+                raise RuntimeError("posts were left out of the narratives")
 
 
 def _distinct(count: int) -> Iterator[str]:
@@ -112,7 +155,7 @@ def _distinct(count: int) -> Iterator[str]:
 
 def _chunks(
     base: Sequence[str], scored: Sequence[tuple[Score, Floats]], most: int
-) -> Iterator[tuple[int, list[tuple[NewPost, tuple[Score, Floats]]]]]:
+) -> Iterator[tuple[int, list[Told]]]:
     dice = random.Random(11)
     calm = [i for i, (score, _) in enumerate(scored) if score.risk < RISKY]
     risky = [i for i, (score, _) in enumerate(scored) if score.risk >= RISKY]

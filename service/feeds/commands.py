@@ -93,6 +93,7 @@ def worker(
     from service.database import Database
     from service.feeds.worker import Worker
     from service.operations import logs
+    from service.operations.memory import settle
     from service.operations.metrics import Measured, Metrics
 
     settings = logs.start()
@@ -118,6 +119,7 @@ def worker(
         if try_alerts:
             settings = stack.enter_context(receiver(database, settings, say=typer.echo))
         background = Background(settings, database, scorer.space, metrics, known)
+        settle()
         if drain:
             while not made.stopping.is_set() and made.work_once():
                 pass

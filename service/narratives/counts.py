@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Row, func, select, tuple_
+import orjson
+from sqlalchemy import ARRAY, BigInteger, Row, func, literal, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from service.bulk import run_many
 from service.tables import NarrativeAccount, NarrativeBucket, StoredPost
 
 BUCKET_S: Final = 600
@@ -47,39 +49,48 @@ class Sum:
     risk: float = 0.0
     first: datetime | None = None
     last: datetime | None = None
-    platforms: Counter[str] = field(default_factory=Counter)
-    labels: Counter[str] = field(default_factory=Counter)
-    accounts: Counter[int] = field(default_factory=Counter)
+    platforms: dict[str, int] = field(default_factory=dict)
+    labels: dict[str, int] = field(default_factory=dict)
+    accounts: dict[int, int] = field(default_factory=dict)
     buckets: dict[int, list[int]] = field(default_factory=dict)
 
     def add(self, row: Row[Any], at: datetime) -> None:
         """Add a post."""
+        platform, label, reach, risk = row.platform, row.label, row.reach, row.risk
         self.posts += 1
-        self.reach += row.reach
-        self.risk += row.risk
+        self.reach += reach
+        self.risk += risk
         self.first = at if self.first is None else min(self.first, at)
         self.last = at if self.last is None else max(self.last, at)
-        self.platforms[row.platform] += 1
-        self.labels[row.label] += 1
-        account = account_number(row.platform, row.account)
+        self.platforms[platform] = self.platforms.get(platform, 0) + 1
+        self.labels[label] = self.labels.get(label, 0) + 1
+        account = account_number(platform, row.account)
         if account:
-            self.accounts[account] += 1
+            self.accounts[account] = self.accounts.get(account, 0) + 1
         bucket = self.buckets.setdefault(bucket_of(at), [0, 0, 0])
         bucket[0] += 1
-        bucket[1] += row.risk >= FLAGGED
-        bucket[2] += row.reach
+        bucket[1] += risk >= FLAGGED
+        bucket[2] += reach
 
 
 def fresh_accounts(session: Session, accounts: Mapping[int, Mapping[int, int]]) -> dict[int, int]:
     """Return by narrative how many of these accounts it has not had yet."""
     fresh = {n: len(counts) for n, counts in accounts.items()}
-    pairs = sorted((n, account) for n, counts in accounts.items() for account in counts)
-    key = tuple_(NarrativeAccount.narrative_id, NarrativeAccount.account)
-    for part in parts(pairs):
-        for narrative_id in session.scalars(
-            select(NarrativeAccount.narrative_id).where(key.in_(part))
-        ):
-            fresh[narrative_id] -= 1
+    pairs = [(n, account) for n, counts in accounts.items() for account in counts]
+    if not pairs:
+        return fresh
+    if session.get_bind().dialect.name == "sqlite":
+        listed = func.json_each(orjson.dumps(pairs).decode()).table_valued("value").alias("wanted")
+        wanted = select(
+            func.json_extract(listed.c.value, "$[0]"), func.json_extract(listed.c.value, "$[1]")
+        )
+    else:
+        columns = [literal(list(column), ARRAY(BigInteger)) for column in zip(*pairs, strict=True)]
+        wanted = select(func.unnest(columns[0]), func.unnest(columns[1]))
+    known: Any = NarrativeAccount.__table__
+    key = tuple_(known.c.narrative_id, known.c.account)
+    for (narrative_id,) in session.execute(select(known.c.narrative_id).where(key.in_(wanted))):
+        fresh[narrative_id] -= 1
     return fresh
 
 
@@ -107,20 +118,23 @@ def add_buckets(session: Session, buckets: Mapping[int, Mapping[int, Sequence[in
 def _upsert(
     session: Session,
     table: Any,
-    keys: Sequence[str],
-    added: Sequence[str],
+    keys: tuple[str, ...],
+    added: tuple[str, ...],
     values: Sequence[dict[str, Any]],
 ) -> None:
-    if not values:
-        return
-    insert_of = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    statement = insert_of(table.__table__)
+    dialect = session.get_bind().dialect.name
+    run_many(session, _upserting(table, keys, added, dialect), values)
+
+
+@lru_cache
+def _upserting(table: Any, keys: tuple[str, ...], added: tuple[str, ...], dialect: str) -> Any:
+    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    statement = insert(table.__table__)
     columns = table.__table__.c
-    statement = statement.on_conflict_do_update(
+    return statement.on_conflict_do_update(
         index_elements=list(keys),
         set_={name: columns[name] + statement.excluded[name] for name in added},
     )
-    session.connection().execute(statement, list(values))
 
 
 def parts(values: Sequence[_Value]) -> Iterator[Sequence[_Value]]:

@@ -17,7 +17,8 @@ from sqlalchemy.orm import Session, defer
 from pipeline.spread import aggregate_risk
 from pipeline.titles import lead_of
 from service.narratives.counts import COUNTED, Sum, parts
-from service.narratives.grouping import MEASURE, RETITLE, pack_profile, unpack_profile
+from service.narratives.grouping import MEASURE, RETITLE
+from service.narratives.placing import pack_profile, unpack_profile
 from service.tables import (
     Alert,
     Digest,
@@ -179,8 +180,8 @@ def _lower(narrative: Narrative, taken: Sum, accounts: int) -> None:
     narrative.reach -= taken.reach
     narrative.risk_sum = max(0.0, narrative.risk_sum - taken.risk)
     narrative.risk = aggregate_risk(narrative.risk_sum, narrative.posts)
-    narrative.platforms = dict(Counter(narrative.platforms) - taken.platforms)
-    narrative.labels = dict(Counter(narrative.labels) - taken.labels)
+    narrative.platforms = dict(Counter(narrative.platforms) - Counter(taken.platforms))
+    narrative.labels = dict(Counter(narrative.labels) - Counter(taken.labels))
     # The centre stays: what is long past weighs nothing in it.
     words = unpack_profile(narrative.profile or b"")
     narrative.profile = pack_profile(scaled(words, narrative.posts / before))

@@ -22,6 +22,8 @@ from service.tables import NarrativeHead
 
 POLL_S: Final = 1.0
 LONGEST_WAIT_S: Final = 30.0
+MOST_ROUNDS: Final = 10
+"""Of measuring after each round of grouping: so many that it does not fall behind."""
 _SHORT_WAIT_S: Final = 0.05
 NIGHT_HOUR_UTC: Final = 19
 """Two in the morning in Jakarta: the nightly look runs in the first quiet moment from then on."""
@@ -47,14 +49,18 @@ class EarlyWarning:
         *,
         clock: Callable[[], datetime] = utc_now,
         poll_s: float = POLL_S,
+        second_process: bool = False,
     ) -> None:
-        """``clock`` says what time it is for the measuring; a replay has its own."""
+        """``clock`` says what time it is for the measuring; a replay has its own.
+
+        ``second_process``: group with the help of another process while many posts wait.
+        """
         self._database = database
         self._space = space
         self._rules = rules
         self._clock = clock
         self._poll_s = poll_s
-        self._grouping = Grouping(database, space)
+        self._grouping = Grouping(database, space, second_process=second_process)
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -82,11 +88,13 @@ class EarlyWarning:
         """
         grouped = self._grouping.group(take_over=take_over)
         now = self._clock()
-        with self._database.read() as session:
-            measured = 1 if watch.is_due(session, now) else 0
-        if measured:
+        measured = 0
+        for _ in range(MOST_ROUNDS):
+            with self._database.read() as session:
+                if not watch.is_due(session, now):
+                    break
             with self._database.write() as session:
-                measured = watch.work(session, self._space, now=now, rules=self._rules)
+                measured += watch.work(session, self._space, now=now, rules=self._rules)
         return bool(grouped.posts or grouped.more or measured)
 
     def drain(self) -> None:

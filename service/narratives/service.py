@@ -17,6 +17,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from models.likeness import Space
+from models.text import normalise
 from pipeline.grouping import Likely, alike, state_of
 from pipeline.narratives import Arrival, State
 from pipeline.spread import aggregate_risk
@@ -33,12 +34,8 @@ from service.narratives.counts import (
     write_accounts,
 )
 from service.narratives.forgetting import retitle, scaled
-from service.narratives.grouping import (
-    MEASURE,
-    pack_profile,
-    state_from,
-    unpack_embedding,
-)
+from service.narratives.grouping import MEASURE
+from service.narratives.placing import pack_profile, state_from, unpack_embedding
 from service.tables import (
     Account,
     Narrative,
@@ -379,7 +376,7 @@ def _centre(session: Session, narrative: Narrative, space: Space) -> State:
     arrivals = [
         Arrival(
             id=row.id,
-            text=row.text,
+            normal=normalise(row.text),
             at=row.event_at,
             embedding=unpack_embedding(row.embedding, space),
         )

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 import signal
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final
 
 import uvicorn
 
 from service.operations import logs
+from service.operations.memory import settle
 from service.operations.metrics import SHARED
 from service.settings import Settings, load
 
@@ -72,8 +72,9 @@ def app() -> FastAPI:
         from service.app import create_app
 
         scorer = loading.result()
-    _give_back_memory()
-    return create_app(settings, scorer=scorer)
+    made = create_app(settings, scorer=scorer)
+    settle()
+    return made
 
 
 @contextmanager
@@ -105,9 +106,3 @@ def told_to_stop(tell: Callable[[], None]) -> Iterator[None]:
         for number, handler in before.items():
             if signal.getsignal(number) is handle:
                 signal.signal(number, handler)
-
-
-def _give_back_memory() -> None:
-    """Give what loading the model left behind (some 130 MB) back to the system, where glibc can."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)

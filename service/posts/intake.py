@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 from sqlalchemy import Row, bindparam, func, insert, select, update
@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session, joinedload
 
 from models.scorer import Floats, Score
 from models.text import normalise
+from service.bulk import run_many
 from service.database import Database
 from service.errors import DatabaseUnavailable
 from service.queue.service import QueueRules, priority
@@ -35,6 +36,16 @@ MINIMUM_REACH: Final = 10
 """Expected reach of a post about which nothing is known: a handful of readers."""
 MAXIMUM_REACH: Final = 10**10
 """More than there are people; so that what a narrative's posts reach can be added up."""
+
+
+_post: Final[Any] = StoredPost.__table__
+_INSERT_POST: Final = insert(_post)
+_INSERT_ITEM: Final = insert(cast("Any", QueueItem.__table__))
+_SEEN: Final = (
+    update(_post)
+    .where(_post.c.id == bindparam("_id"))
+    .values(seen=_post.c.seen + bindparam("_times"))
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +189,7 @@ def store(
     }
     _update_known(session, known, engagement, times, rules)
     if fresh:
-        session.execute(insert(StoredPost.__table__), _in_order(session, fresh))  # type: ignore[arg-type]
+        run_many(session, _INSERT_POST, _in_order(session, fresh))
         # What is inserted in bulk passes the session's own count (service.operations.metrics).
         session.info.setdefault("new", Counter())["post"] += len(fresh)
     ids = {key: row.id for key, row in known.items()} | _ids(session, fresh)
@@ -187,7 +198,7 @@ def store(
         items = [
             _item(StoredPost(**{**fresh[key], "id": ids[key]}), rules, now) for key in sorted(risky)
         ]
-        session.execute(insert(QueueItem.__table__), items)  # type: ignore[arg-type]
+        run_many(session, _INSERT_ITEM, items)
     queued = risky | {key for key, row in known.items() if row.item_id is not None}
     out: list[Stored] = []
     seen = set(known)
@@ -245,13 +256,7 @@ def _update_known(
     if not known:
         return
     counted = [{"_id": row.id, "_times": times[key]} for key, row in known.items()]
-    post = StoredPost.__table__.c
-    session.connection().execute(
-        update(StoredPost.__table__)  # type: ignore[arg-type]
-        .where(post.id == bindparam("_id"))
-        .values(seen=post.seen + bindparam("_times")),
-        counted,
-    )
+    run_many(session, _SEEN, counted)
     more = {k: row for k, row in known.items() if engagement[k] != row.engagement}
     for key, row in more.items():
         reach = expected_reach(engagement[key])

@@ -83,7 +83,9 @@ def earliness(
     ] = "test",
     rest: Annotated[
         bool,
-        typer.Option(help="Also the texts seen in training, the real months and the real dates."),
+        typer.Option(
+            help="Also a busier desk, the texts seen in training, the real months and real dates."
+        ),
     ] = True,
     model: Annotated[
         Path | None, typer.Option(help="The folder of the model; default: the one that ships.")
@@ -91,7 +93,8 @@ def earliness(
 ) -> None:
     """Measure how early the warning comes: false posts planted in real chatter, beside rivals.
 
-    Needs the time lines of the labelled data (DIR/timelines). Writes the report and its figures.
+    On a quiet desk and on one twice as busy. Needs the time lines of the labelled data
+    (DIR/timelines). Writes the report and its figures.
     """
     from models.bench import machine
     from service.replay.document import write

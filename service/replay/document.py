@@ -4,14 +4,29 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from pipeline.replay.earliness import BEFORE_POST, Interval, interval
+from models.corpus import NEAR
+from pipeline.replay.bursts import BURST_ACCOUNTS, BURST_POSTS, SILENCE_S
+from pipeline.replay.earliness import BEFORE_POST, interval
+from pipeline.replay.planting import GROWS, LARGEST
 from service.pages.words import STAGES
 from service.replay import plots
-from service.replay.experiment import BUDGET, BUDGETS, LETTER, VAIN, Trial
-from service.replay.remarks import BY_EYE, NOT_REACHED
+from service.replay.experiment import (
+    A_DAY,
+    ABLATION,
+    BUDGET,
+    BUDGETS,
+    GROWERS_A_DAY,
+    LETTER,
+    VAIN,
+    Trial,
+)
+from service.replay.material import BUSY_CALIBRATION, BUSY_SPAN, CALIBRATION, SPAN
+from service.replay.remarks import BY_EYE, TIMES, beside_best, best_rival, held_to_vain, verdict
+from service.replay.run import STEP
 from service.replay.tables import (
     OURS,
     as_often,
@@ -24,14 +39,12 @@ from service.replay.tables import (
     percent,
     plantings,
     share,
+    times,
     told,
 )
 from service.replay.whole import Found
 
-ABLATION: Final = "flagged volume"
-"""No rival that was asked for: it counts posts that our own model flagged. Shown beside them."""
 CAUGHT: Final = 0.8
-TIMES: Final = 2.0
 TOGETHER: Final = 0.85
 _SHOWN: Final = 12
 """Alerts of a real feed that are printed."""
@@ -55,6 +68,7 @@ def document(found: Found, machine: str, where: dict[str, str]) -> str:
             *_opening(found, machine),
             *_targets(found),
             *_budgets(found, where),
+            *_busier(found, where),
             *_method(found),
             *_growers(found, where),
             *_rest(found, where),
@@ -65,9 +79,8 @@ def document(found: Found, machine: str, where: dict[str, str]) -> str:
 
 
 def _opening(found: Found, machine: str) -> list[str]:
-    seeds = ", ".join(str(t.seed) for t in found.trials)
-    posts = sum(t.posts for t in found.trials)
-    seconds = sum(t.seconds for t in found.trials)
+    every = [*found.trials, *found.busier]
+    posts, seconds = sum(t.posts for t in every), sum(t.seconds for t in every)
     growers = sum(len(t.growers) for t in found.trials)
     part = (
         "" if found.part == "test" else " **On the development part: not the figures that count.**"
@@ -75,29 +88,26 @@ def _opening(found: Found, machine: str) -> list[str]:
     return [
         "# Early warning: how early",
         "",
-        f"Release `{found.version}`. Written by `lilin earliness DIR` (`make replay`), seeds {seeds}, "
-        f"on: {machine}.{part} Posts with dates are played through the desk's own intake, grouping, "
-        "watch and alerts, faster than they came, and the clock is the feed's. In brackets: 95 % "
-        f"bootstrap intervals over {growers} planted narratives that grow, or over days. "
+        f"Release `{found.version}`. Written by `lilin earliness DIR` (`make replay`), seeds "
+        f"{_seeds(found.trials)}, on: {machine}.{part} Posts with dates are played through "
+        "the desk's own intake, grouping, watch and alerts, faster than they came, and the clock is "
+        "the feed's. In brackets: 95 % "
+        f"bootstrap intervals over {growers} planted narratives that grow, or over days; of how many "
+        "times another's share, over the narratives with what both made of each. "
         f"{posts:,} posts were played in {seconds:,.0f} s ({posts / max(seconds, 1e-9):.0f} a "
-        "second, in steps of half a minute of the feed's time, scoring apart).",
+        f"second and process, in steps of {STEP.total_seconds():.0f} s of the feed's time, scoring "
+        "apart).",
         "",
     ]
-
-
-def _best(trials: Sequence[Trial]) -> tuple[str, Interval]:
-    names = [n for n in trials[0].theirs if n != ABLATION]
-    found = {n: share(trials, BUDGET, rival=n) for n in names}
-    best = max(names, key=lambda n: found[n].value)
-    return best, found[best]
 
 
 def _targets(found: Found) -> list[str]:
     trials = found.trials
     early, vain = share(trials, BUDGET), per_day(trials, BUDGET, "in_vain")
     tenth = share(trials, BUDGET, is_before_tenth)
-    name, best = _best(trials)
-    times = early.value / best.value if best.value else float("inf")
+    plainly = per_day(trials, BUDGET, "on_harmless")
+    name = best_rival(trials)
+    best, more = share(trials, BUDGET, rival=name), times(trials, BUDGET, name)
     f1 = [t.together.f1 for t in trials]
     rows = [
         (
@@ -114,15 +124,15 @@ def _targets(found: Found) -> list[str]:
         ),
         (
             "alerts in vain a day (also on false posts that stayed small)",
-            number(vain),
-            "≤ 5",
+            f"{number(vain)}; on nothing planted {number(plainly)}",
+            f"≤ {VAIN:g}",
             vain.value <= VAIN,
         ),
         (
             f"share caught early, against the best rival ({name}, {percent(best)})",
-            f"{times:.1f} times",
-            "≥ 2 times",
-            times >= TIMES,
+            f"{number(more)} times",
+            f"≥ {TIMES:g} times",
+            more.value >= TIMES,
         ),
         (
             "planted posts put together, B-cubed F1",
@@ -150,18 +160,20 @@ def _targets(found: Found) -> list[str]:
         f"{percent(interval([float(g.case.early) for g in flagged]))} are alerted so early; of the "
         f"{len(others)} others, {percent(interval([float(g.case.early) for g in others]))}.",
         "",
-        *NOT_REACHED,
+        *verdict(found),
     ]
     return lines
 
 
 def _budgets(found: Found, where: dict[str, str]) -> list[str]:
-    rival_names = f"Rivals choose their cut in the first week, so that {BUDGET} (5, 10, 40) a day"
+    others = ", ".join(str(b) for b in BUDGETS if b != BUDGET)
     return [
         "## At so many alerts a day",
         "",
         "Medians are of those that were alerted. “In vain” is every alert on anything but a planted "
-        "narrative that grows; “on nothing planted” are those that are not even false.",
+        "narrative that grows. There are two kinds. On a false post that stayed small an alert is "
+        "premature: the post is false, but it did not spread. “On nothing planted”, that is on "
+        "harmless chatter, it is a false alert in the plain sense.",
         "",
         *at_budgets(found.trials, BUDGETS),
         "",
@@ -172,8 +184,10 @@ def _budgets(found: Found, where: dict[str, str]) -> list[str]:
         "## Beside simple rivals",
         "",
         "Caught early (before the 10th post and with 85 % still to come), on the very same "
-        f"narratives. {rival_names} would have come of it, and then have the same budget as the "
-        "desk. The *volume threshold* alerts a narrative that has so many posts in 24 hours; the "
+        "narratives. Rivals choose their cut in the days of calibration, so that "
+        f"{BUDGET} ({others}) a day would have come of it, and then have the same budget as the "
+        "desk; the best is the one that catches most in the days that are measured. The *volume "
+        "threshold* alerts a narrative that has so many posts in 24 hours; the "
         "*z-score* one whose last hour stands out from the 24 before; *risk only* a single post "
         "above a cut; *first come* every flagged post until the day's budget is spent; *random* "
         f"any. *{ABLATION.capitalize()}* counts only posts that our own model flags: no rival that "
@@ -181,13 +195,81 @@ def _budgets(found: Found, where: dict[str, str]) -> list[str]:
         "",
         *beside_rivals(found.trials, BUDGETS),
         "",
-        f"If instead each rival's cut is the lowest that is in vain {VAIN:g} times a day or less in "
-        f"the first week (which needs the truth, that no rival has), and at most {BUDGET} alerts a "
-        "day are raised:",
+        _generous(),
         "",
         *as_often(found.trials),
         "",
     ]
+
+
+def _generous() -> str:
+    return (
+        f"If instead each rival's cut is the lowest that is in vain {VAIN:g} times a day or less in "
+        f"calibration (which needs the truth, that no rival has), and at most {BUDGET} alerts a day "
+        "are raised:"
+    )
+
+
+def _busier(found: Found, where: dict[str, str]) -> list[str]:
+    trials = found.busier
+    if not trials:
+        return []
+    span, calibration = _in_days(BUSY_SPAN), _in_days(BUSY_CALIBRATION)
+    quiet = found.trials
+    return [
+        "## On a busier desk",
+        "",
+        "Beside the replay above, not instead of it: the target was set on that one. The same "
+        f"{_background(trials[0]):,} posts of the background lie on {span} days instead of "
+        f"{_in_days(SPAN)}, every post at its hour of the week: {trials[0].posts_a_day:,.0f} posts "
+        f"a day instead of {quiet[0].posts_a_day:,.0f}. Of the same texts and shapes about "
+        f"{_planted_a_day(trials[0], span):.0f} a day are planted, above "
+        f"{_planted_a_day(quiet[0], _in_days(SPAN)):.0f}, so that it is the harmless chatter that is "
+        "more. The first "
+        f"{calibration} days calibrate, the {trials[0].days} after them are measured; seeds "
+        f"{_seeds(trials)}, {sum(len(t.growers) for t in trials)} plantings that grow. Less time is "
+        f"left for these until the feed ends: in the median they have {_typical(trials)}, in the "
+        f"replay above {_typical(quiet)}.",
+        "",
+        f"{beside_best(trials)} {held_to_vain(trials)}",
+        "",
+        f"In the replay above: {beside_best(quiet)}",
+        "",
+        *beside_rivals(trials, BUDGETS),
+        "",
+        f"![Share caught on a busier desk]({where['caught-busier']})",
+        "",
+        _generous(),
+        "",
+        *as_often(trials),
+        "",
+        "Lilin at each budget:",
+        "",
+        *at_budgets(trials, BUDGETS),
+        "",
+    ]
+
+
+def _in_days(span: timedelta) -> int:
+    return span // timedelta(days=1)
+
+
+def _background(trial: Trial) -> int:
+    return trial.posts - trial.planted
+
+
+def _planted_a_day(trial: Trial, days: int) -> float:
+    return trial.plantings / days
+
+
+def _seeds(trials: Sequence[Trial]) -> str:
+    return ", ".join(str(t.seed) for t in trials)
+
+
+def _typical(trials: Sequence[Trial]) -> str:
+    moments = [g.planting.moments for t in trials for g in t.growers]
+    hours = median((m[-1] - m[0]) / timedelta(hours=1) for m in moments)
+    return f"{median(float(len(m)) for m in moments)} posts in {hours} hours"
 
 
 def _method(found: Found) -> list[str]:
@@ -204,31 +286,37 @@ def _method(found: Found) -> list[str]:
     lately = [c for t in found.trials for c in t.lately.cases]
     vain = [float(n) for t in found.trials for n in t.lately.in_vain]
     first = found.trials[0]
+    groups = ", ".join(
+        f"{sum(size >= least for size in found.groups)} reach {least} posts"
+        for least in (2, 3, 5, BURST_POSTS)
+    )
     return [
         "## How it was measured",
         "",
-        "- **Background**: 27,699 real posts (vaccines April 2021, election September 2023, police "
-        "2024/25, finance minister and tax 2025), laid over one another on 14 days by whole weeks, "
-        "so that every post keeps its hour of the week: about 2,000 posts a day with the bursts "
+        f"- **Background**: {_background(first):,} real posts (vaccines April 2021, election "
+        "September 2023, police 2024/25, finance minister and tax 2025), laid over one another on "
+        f"{_in_days(SPAN)} days by whole weeks, so that every post keeps its hour of the week: about "
+        f"{first.posts_a_day:,.0f} posts a day with the bursts "
         "that real chatter has. No one has checked them: a false one among them counts as harmless "
         "here. Likes and shares are left out, for they were counted long after.",
-        "- **Planted**: about 100 false texts a day begin at an hour drawn from the background and "
-        "mostly die at once: each follows the times and accounts of one measured group of "
-        "near-copies of the election feed (of 2,881 groups 353 reach 2 posts, 180 reach 3, 73 reach "
-        "5, 25 reach 10). Besides, 3 a day grow to 50–200 posts; their gaps are drawn from a "
-        "measured burst of 10 posts or more by 3 accounts or more, near the same share of its way, "
-        "so that they are as fast as real ones were where these were fast; silences of over 6 "
-        f"hours are kept once. Later posts are {told_how} (prefixes, typing errors, emoji, "
-        "hashtags, cuts, mentions; other words by rule).",
+        f"- **Planted**: about {A_DAY:g} false texts a day begin at an hour drawn from the background "
+        "and mostly die at once: each follows the times and accounts of one measured group of "
+        f"near-copies of the election feed (of {len(found.groups):,} groups {groups}). Besides, "
+        f"{GROWERS_A_DAY:g} a day grow to {GROWS}–{LARGEST} posts; their gaps are drawn from a "
+        f"measured burst of {BURST_POSTS} posts or more by {BURST_ACCOUNTS} accounts or more, near "
+        "the same share of its way, so that they are as fast as real ones were where these were "
+        f"fast; silences of over {SILENCE_S / 3600:g} hours are kept once. Later posts are {told_how} "
+        "(prefixes, typing errors, emoji, hashtags, cuts, mentions; other words by rule).",
         "- **Texts**: debunked by fact-checkers or the ministry, none in training and none near a "
-        "training text (Jaccard of 5-character runs below 0.7). Those that grow are posts as they "
+        f"training text (Jaccard of 5-character runs below {NEAR:g}). Those that grow are posts as they "
         "circulated, debunked from December 2025 on; the small ones are the others, and claims "
-        "as titles and as the ministry worded them in 2023. The week of calibration has texts of "
+        "as titles and as the ministry worded them in 2023. The days of calibration have texts of "
         "validation. Their own hours are not known. "
         f"Available: {texts}.",
-        "- **Two halves**: the first week calibrates (the desk's own cut-off from its shadow run, "
-        "the rivals' cuts), the second is measured. The measured bursts are halved too: those of "
-        "even number in the first week and for development, those of odd number in the second. "
+        f"- **Two halves**: the first {_in_days(CALIBRATION)} days calibrate (the desk's own cut-off "
+        f"from its shadow run, the rivals' cuts), the {first.days} after them are measured. The "
+        "measured bursts are halved too: those of even number in the first half and for "
+        "development, those of odd number in the second. "
         "The desk's constants were chosen on development texts and bursts alone (`--part dev`).",
         "- **An alert belongs** to what most of its narrative's posts at that moment are. (A new one "
         "of an old kind, as a fraud with other names, may join an older narrative and wake it; told "
@@ -246,6 +334,7 @@ def _method(found: Found) -> list[str]:
 
 
 def _growers(found: Found, where: dict[str, str]) -> list[str]:
+    busy = [g for t in found.busier for g in t.growers]
     lines = ["## Every planting that grew", ""]
     if "example" in where:
         lines += [f"![One planted narrative]({where['example']})", ""]
@@ -256,6 +345,7 @@ def _growers(found: Found, where: dict[str, str]) -> list[str]:
         "",
         *plantings([g for t in found.trials for g in t.growers]),
         "",
+        *(["On the busier desk:", "", *plantings(busy), ""] if busy else []),
     ]
 
 
@@ -271,7 +361,7 @@ def _rest(found: Found, where: dict[str, str]) -> list[str]:
         "",
         f"Of the {len(found.gained)} false posts of 2025 with both days known (TurnBackHoax) nearly "
         "all stand in the training data, so that nothing of this counts above. They tell about "
-        "days: the same replay with these texts in the second week (seed "
+        "days: the same replay with these texts in the days that are measured (seed "
         f"{found.seen.seed}):",
         "",
         *at_budgets([found.seen], (BUDGET,)),
@@ -329,19 +419,9 @@ def _real(found: Found) -> list[str]:
 def figures(found: Found) -> dict[str, str]:
     """Return the report's figures by name, as SVG."""
     trials = found.trials
-    caught = {OURS: [share(trials, b).value for b in BUDGETS]}
-    names = [n for n in trials[0].theirs if not n.endswith(LETTER)]
-    caught |= {n: [share(trials, b, rival=n).value for b in BUDGETS] for n in names}
-    out = {
-        "caught": plots.lines(
-            caught,
-            [str(b) for b in BUDGETS],
-            title="Growing false narratives alerted before post 10 with 85 % still to come",
-            across="alerts a day that can be read",
-            up="share",
-        ),
-        "posts-before": _posts_before(trials),
-    }
+    out = {"caught": _caught(trials, ""), "posts-before": _posts_before(trials)}
+    if found.busier:
+        out["caught-busier"] = _caught(found.busier, " (busier desk)")
     early = [g for t in trials for g in t.growers if g.case.early]
     if early:
         one = min(early, key=lambda g: (abs(g.case.posts - 100), g.seed, g.planting.number))
@@ -363,6 +443,19 @@ def figures(found: Found) -> dict[str, str]:
             up="false posts",
         )
     return out
+
+
+def _caught(trials: Sequence[Trial], where: str) -> str:
+    caught = {OURS: [share(trials, b).value for b in BUDGETS]}
+    names = [n for n in trials[0].theirs if not n.endswith(LETTER)]
+    caught |= {n: [share(trials, b, rival=n).value for b in BUDGETS] for n in names}
+    return plots.lines(
+        caught,
+        [str(b) for b in BUDGETS],
+        title=f"Growing false narratives alerted before post 10 with 85 % still to come{where}",
+        across="alerts a day that can be read",
+        up="share",
+    )
 
 
 def _posts_before(trials: Sequence[Trial]) -> str:

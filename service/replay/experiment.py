@@ -9,7 +9,15 @@ from typing import Final
 
 from pipeline.clusters import BCubed, b_cubed
 from pipeline.replay.bursts import Shape
-from pipeline.replay.earliness import Case, Outcome, Raised, coverage, moments_of, outcome
+from pipeline.replay.earliness import (
+    Case,
+    Outcome,
+    Raised,
+    coverage,
+    moments_of,
+    outcome,
+    whole_days,
+)
 from pipeline.replay.planting import FalseText, Plan, PlantedPost, Planting, hours_of, plant
 from pipeline.replay.rivals import alarms, copies, cut_for, cut_in_vain, rivals
 from service.replay.material import Dated, planted
@@ -25,6 +33,8 @@ GROWERS_A_DAY: Final = 3
 VAIN: Final = 5.0
 """Alerts in vain a day that the targets allow."""
 LETTER: Final = ", copies to the letter"
+ABLATION: Final = "flagged volume"
+"""No rival that was asked for: it counts posts that our own model flagged. Shown beside them."""
 COPIES: Final = ("volume threshold", "z-score")
 """Rivals that are also tried without our grouping: on copies to the letter."""
 
@@ -34,6 +44,7 @@ class Setting:
     """What one replay plays: its background, and what is planted in each part of its time.
 
     In the days from ``start`` to ``middle`` cut-offs are learnt; from there to ``end`` is measured.
+    Both are whole days.
     """
 
     name: str
@@ -73,7 +84,12 @@ class Trial:
 
     name: str
     seed: int
+    days: int
+    """That are measured."""
     posts: int
+    """Of these days and of those before, what is planted too."""
+    posts_a_day: float
+    """Of the background."""
     planted: int
     plantings: int
     seconds: float
@@ -103,7 +119,7 @@ def plant_in(setting: Setting) -> tuple[list[Planting], list[PlantedPost]]:
     def plan(start: datetime, stop: datetime) -> Plan:
         return Plan(
             start=start,
-            days=(stop - start) // timedelta(days=1),
+            days=whole_days(start, stop),
             end=setting.end,
             a_day=setting.a_day,
             growers_a_day=setting.growers_a_day,
@@ -146,7 +162,9 @@ def run_trial(
     trial = Trial(
         name=setting.name,
         seed=setting.seed,
+        days=whole_days(since, until),
         posts=len(played.seen),
+        posts_a_day=len(setting.background) / whole_days(setting.start, until),
         planted=len(inside),
         plantings=len(plantings),
         seconds=played.seconds,

@@ -32,6 +32,10 @@ START: Final = datetime(2026, 1, 5, tzinfo=WIB)
 SPAN: Final = timedelta(days=14)
 CALIBRATION: Final = timedelta(days=7)
 """The first week: the desk's cut-off and the rivals' are learnt in it, nothing is measured."""
+BUSY_SPAN: Final = timedelta(days=7)
+"""Of a desk twice as busy: all weeks of the background are laid over one."""
+BUSY_CALIBRATION: Final = timedelta(days=3)
+"""Whole days, so that what is counted a day holds as many mornings as evenings; four are measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,10 @@ from pipeline.replay.earliness import Foretold, Raised, Seen, belongs
 from service.alerts.service import AlertRules
 from service.database import Database
 from service.migrations import migrate
+from service.narratives.grouping import BATCH
 from service.narratives.loop import EarlyWarning
+from service.narratives.watch import is_due
+from service.pages.words import WIB
 from service.posts.intake import Scores, post_key, store
 from service.queue.service import QueueRules
 from service.replay.material import Dated
@@ -195,10 +198,9 @@ class _Player:
         self._played = played
         self._now = datetime.fromtimestamp(0, UTC)
         self._desk = EarlyWarning(database, rules.space, rules.alerts, clock=lambda: self._now)
-        self._plantings: dict[int, int | None] = {}
-        """By post."""
+        self._posts: dict[int, Dated] = {}
+        """By number, in the order in which they came."""
         self._foretold_at: datetime | None = None
-        self._events_read = 0
         with database.write() as session:
             session.execute(
                 update(WatchList).values(active=False)
@@ -215,7 +217,7 @@ class _Player:
         self, batch: Sequence[Dated], keys: Sequence[str], scores: Scores, now: datetime
     ) -> None:
         """Take posts in and look at what they do; without posts, only look."""
-        fresh: list[tuple[int, Dated]] = []
+        only_new = len(batch) <= BATCH
         if batch:
             with self._database.write() as session:
                 stored = store(
@@ -226,19 +228,50 @@ class _Player:
                     self._rules.queue,
                     model=self._model,
                 )
-            fresh = [(s.id, d) for s, d in zip(stored, batch, strict=True) if not s.seen_before]
-            self._plantings |= {number: d.planting for number, d in fresh}
+            fresh = {s.id: d for s, d in zip(stored, batch, strict=True) if not s.seen_before}
+            only_new = only_new and len(fresh) == len(batch)
+            self._posts |= fresh
         self._now = now
         # Not `drain`, which leaves the grouping to others; and the clock stands still here, so that
         # what is due again at once would be due for ever.
-        for _ in range(_ROUNDS + len(batch)):
-            if not self._desk.work_once():
-                break
-        self._note(fresh, now)
+        for left in reversed(range(_ROUNDS + len(batch))):
+            worked = self._desk.work_once()
+            with self._database.read() as session:
+                # One round places all new posts, so that only the watch may have more to do.
+                if worked and left and not (only_new and not is_due(session, now)):
+                    continue
+                self._note(session, now)
+                return
 
     def end(self) -> None:
-        """Note how every narrative of some size stands."""
+        """Note where every post went, what stages were entered, and how all stands."""
         with self._database.read() as session:
+            joined = {
+                row.id: (row.narrative_id or 0, row.risk)
+                for row in session.execute(
+                    select(StoredPost.id, StoredPost.narrative_id, StoredPost.risk)
+                )
+            }
+            self._played.seen = [
+                Seen(
+                    at=d.at,
+                    narrative=joined[number][0],
+                    risk=joined[number][1],
+                    text=_wording(d.post.text),
+                    planting=d.planting,
+                )
+                for number, d in self._posts.items()
+            ]
+            self._played.entered = [
+                Entered(
+                    at=row.at.astimezone(WIB), narrative=row.narrative_id, stage=row.details["to"]
+                )
+                for row in session.execute(
+                    select(NarrativeEvent.at, NarrativeEvent.narrative_id, NarrativeEvent.details)
+                    .where(NarrativeEvent.kind == "stage")
+                    .order_by(NarrativeEvent.id)
+                )
+            ]
             for row in session.scalars(select(Narrative).where(Narrative.posts >= ENDED_POSTS)):
                 self._played.ended[row.id] = Ended(
                     narrative=row.id,
@@ -249,39 +282,12 @@ class _Player:
                     stage=row.stage,
                 )
 
-    def _note(self, fresh: Sequence[tuple[int, Dated]], now: datetime) -> None:
-        with self._database.read() as session:
-            if fresh:
-                rows = session.execute(
-                    select(StoredPost.id, StoredPost.narrative_id, StoredPost.risk).where(
-                        StoredPost.id.in_([number for number, _ in fresh])
-                    )
-                )
-                joined = {row.id: (row.narrative_id or 0, row.risk) for row in rows}
-                self._played.seen += [
-                    Seen(
-                        at=d.at,
-                        narrative=joined[number][0],
-                        risk=joined[number][1],
-                        text=_wording(d.post.text),
-                        planting=d.planting,
-                    )
-                    for number, d in fresh
-                ]
-            for alert in session.scalars(
-                select(Alert).where(Alert.at == now, Alert.state == "raised").order_by(Alert.id)
-            ):
-                self._played.told.append(self._told(session, alert, now))
-            for change in session.scalars(
-                select(NarrativeEvent)
-                .where(NarrativeEvent.id > self._events_read, NarrativeEvent.kind == "stage")
-                .order_by(NarrativeEvent.id)
-            ):
-                self._events_read = change.id
-                self._played.entered.append(
-                    Entered(at=now, narrative=change.narrative_id, stage=change.details["to"])
-                )
-            self._note_forecasts(session, now)
+    def _note(self, session: Session, now: datetime) -> None:
+        for alert in session.scalars(
+            select(Alert).where(Alert.at == now, Alert.state == "raised").order_by(Alert.id)
+        ):
+            self._played.told.append(self._told(session, alert, now))
+        self._note_forecasts(session, now)
 
     def _note_forecasts(self, session: Session, now: datetime) -> None:
         """Keep, once in a while, the latest forecast of every narrative that is watched."""
@@ -318,8 +324,8 @@ class _Player:
             budget=self._budgets[alert.watch_list_id],
             kind=alert.kind,
             narrative=alert.narrative_id,
-            planting=belongs(self._plantings.get(row.id) for row in posts),
-            lately=belongs(self._plantings.get(number) for number in lately),
+            planting=belongs(self._posts[row.id].planting for row in posts),
+            lately=belongs(self._posts[number].planting for number in lately),
             posts=len(posts),
             urgency=alert.urgency,
             title=narrative.title,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from pipeline.pii import printable
-from pipeline.replay.earliness import Case, Interval, Outcome, interval
+from pipeline.replay.earliness import Case, Interval, Outcome, interval, ratio
 from service.replay.experiment import BUDGET, Grower, Trial
 from service.replay.run import Told
 
@@ -52,6 +53,17 @@ def per_day(trials: Sequence[Trial], budget: int, name: str, rival: str | None =
     return interval([float(count) for one in found for count in getattr(one, name)])
 
 
+def times(trials: Sequence[Trial], budget: int, rival: str) -> Interval:
+    """Return how many times a rival's share caught early the desk's is: of the same plantings."""
+    return times_of(outcomes(trials, budget), outcomes(trials, budget, rival))
+
+
+def times_of(ours: Sequence[Outcome], theirs: Sequence[Outcome]) -> Interval:
+    """Return how many times as many cases are early in ours as in theirs."""
+    early = [[float(c.early) for one in of for c in one.cases] for of in (ours, theirs)]
+    return ratio(*early)
+
+
 def percent(found: Interval) -> str:
     """Return a share with its interval."""
     if not found.count:
@@ -60,8 +72,11 @@ def percent(found: Interval) -> str:
 
 
 def number(found: Interval) -> str:
-    """Return a mean with its interval."""
-    return f"{found.value:.1f} ({found.low:.1f}–{found.high:.1f})" if found.count else "–"
+    """Return a mean, or how many times, with its interval; what has no bound is told by ∞."""
+    if math.isnan(found.value):
+        return "–"
+    shown = ("∞" if math.isinf(x) else f"{x:.1f}" for x in (found.value, found.low, found.high))
+    return "{} ({}–{})".format(*shown)
 
 
 def median(values: Iterable[float | None]) -> str:
@@ -99,12 +114,13 @@ def beside_rivals(
 ) -> list[str]:
     """Return what the desk and its rivals caught early, at each budget."""
     lines = [
-        "| | " + " | ".join(f"{b} a day" for b in budgets) + f" | in vain a day, at {vain_at} |",
-        "|---" * (len(budgets) + 2) + "|",
+        "| | " + " | ".join(f"{b} a day" for b in budgets) + f" | in vain a day, at {vain_at} "
+        "| of these on nothing planted |",
+        "|---" * (len(budgets) + 3) + "|",
     ]
     for rival in (None, *trials[0].theirs):
         cells = [percent(share(trials, b, rival=rival)) for b in budgets]
-        cells.append(number(per_day(trials, vain_at, "in_vain", rival)))
+        cells += [number(per_day(trials, vain_at, n, rival)) for n in ("in_vain", "on_harmless")]
         lines.append(f"| {rival or f'**{OURS}**'} | {' | '.join(cells)} |")
     return lines
 
@@ -114,12 +130,15 @@ def as_often(trials: Sequence[Trial]) -> list[str]:
     ours = outcomes(trials, BUDGET)
     found = {f"**{OURS}**, {BUDGET} a day": ours}
     found |= {n: [t.as_often[n] for t in trials] for n in trials[0].as_often}
-    lines = ["| | caught early | alerts a day | in vain a day |", "|---|---|---|---|"]
+    lines = [
+        "| | caught early | alerts a day | in vain a day | of these on nothing planted |",
+        "|---" * 5 + "|",
+    ]
     for name, of_rival in found.items():
         early = interval([float(c.early) for one in of_rival for c in one.cases])
         counts = (
             interval([float(n) for one in of_rival for n in getattr(one, kind)])
-            for kind in ("alerts", "in_vain")
+            for kind in ("alerts", "in_vain", "on_harmless")
         )
         lines.append(f"| {name} | {percent(early)} | {' | '.join(map(number, counts))} |")
     return lines

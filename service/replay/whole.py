@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from pipeline.replay.bursts import BURST_POSTS, bursts_of
 from pipeline.replay.planting import CannotPlant, FalseText
@@ -24,6 +24,8 @@ from service.replay.experiment import (
 )
 from service.replay.material import (
     BACKGROUND,
+    BUSY_CALIBRATION,
+    BUSY_SPAN,
     CALIBRATION,
     FALSE_2025,
     SHAPES,
@@ -47,6 +49,7 @@ SEEDS: Final = (1, 2, 3, 4)
 """Of the planted replays."""
 SEEN_SEED: Final = 11
 """Of the one with texts that the model was trained on."""
+BUSIER: Final = "busier desk"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +69,8 @@ class Found:
     flagged: float
     part: Part
     trials: list[Trial] = field(default_factory=list)
+    busier: list[Trial] = field(default_factory=list)
+    """The same on a desk twice as busy: the same posts in half the time, as many plantings a day."""
     seen: Trial | None = None
     """With texts of 2025 that the model was trained on, and their days."""
     real: dict[str, Played] = field(default_factory=dict)
@@ -73,6 +78,8 @@ class Found:
     gained: list[Gained] = field(default_factory=list)
     real_2025: Played | None = None
     """The false posts of 2025 on their own dates."""
+    groups: list[int] = field(default_factory=list)
+    """Posts of each measured group of near-copies."""
     texts: dict[str, int] = field(default_factory=dict)
     """How many false texts there were to plant, by what they are."""
 
@@ -117,6 +124,25 @@ def settings_of(
     old = tuple(t for t in read_false(times / f"{FALSE_2025}.csv") if t.posted and t.debunked)
     seen = replace(base, name="texts seen in training", seed=SEEN_SEED, growers=old, small=old)
     return [replace(base, seed=seed) for seed in seeds], seen, feeds
+
+
+def busier(settings: Sequence[Setting], feeds: Mapping[str, Sequence[Dated]]) -> list[Setting]:
+    """Return the settings on a desk twice as busy.
+
+    The same background lies on half the days, every post at its hour of the week; as much is
+    planted a day, of the same texts and shapes. So only the harmless chatter doubles.
+    """
+    background = tuple(laid_over(list(feeds.values()), span=BUSY_SPAN))
+    return [
+        replace(
+            setting,
+            name=BUSIER,
+            background=background,
+            middle=setting.start + BUSY_CALIBRATION,
+            end=setting.start + BUSY_SPAN,
+        )
+        for setting in settings
+    ]
 
 
 def planted_among(feed: Sequence[Dated], file: Path, *, seed: int) -> Setting:
@@ -165,7 +191,11 @@ def evaluate(
     rest: bool = True,
     say: Callable[[str], None] = lambda _line: None,
 ) -> Found:
-    """Measure everything; ``rest``: also the seen texts, the real months and the real dates."""
+    """Measure everything.
+
+    ``rest``: also the busier desk, the seen texts, the real months and the real dates. Where it is
+    cut short by an error, what has not begun yet is left undone.
+    """
     texts = unseen_texts(folder)
     scores, rules = load(model)
     settings, seen, feeds = settings_of(folder, part, seeds, texts)
@@ -175,37 +205,63 @@ def evaluate(
         for name, of_part in texts.items()
         for kind in ("circulated", "claims")
     }
-    every = [*settings, seen] if rest else settings
+    found.groups = [shape.posts for shape in shapes_of(feeds[SHAPES])]
+    busy = busier(settings, feeds) if rest else []
+    every = [*settings, *busy, *([seen] if rest else [])]
+    real = dict(feeds)
+    if rest:
+        real[FALSE_2025] = read_dated(folder / "timelines" / f"{FALSE_2025}.csv")[0]
     say("scoring what is not scored yet")
     for setting in every:
         scores.score_and_embed([p.text for p in plant_in(setting)[1]])
-    for feed in feeds.values():
+    for feed in real.values():
         scores.score_and_embed([d.post.text for d in feed])
-    # Processes, for a replay is one database after the other; none may share another's threads.
-    workers = min(len(every), os.cpu_count() or 1)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        trials = [pool.submit(trial_of, setting, model) for setting in every]
-        real = (
-            {name: pool.submit(played_of, feed, model) for name, feed in feeds.items()}
-            if rest
-            else {}
-        )
-        dated, _ = read_dated(folder / "timelines" / f"{FALSE_2025}.csv")
-        real_2025 = pool.submit(played_of, dated, model) if rest else None
-        for setting, trial in zip(every, trials, strict=True):
-            result = trial.result()
-            say(f"{setting.name}, seed {setting.seed}: {result.seconds:.0f} s")
-            if setting is seen:
-                found.seen = result
-            else:
-                found.trials.append(result)
-        for name, playing in real.items():
-            found.real[name] = playing.result()
-            say(f"{name}: {found.real[name].seconds:.0f} s")
-        found.real_2025 = real_2025.result() if real_2025 else None
+    trials, played = played_all(every, real if rest else {}, model, say)
+    found.trials, found.busier = trials[: len(settings)], trials[len(settings) :][: len(busy)]
     if rest:
+        found.seen = trials[-1]
+        found.real = {name: played[name] for name in feeds}
+        found.real_2025 = played[FALSE_2025]
         found.gained = _gained(seen.growers, scores)
     return found
+
+
+def longest_first(settings: Sequence[Setting]) -> list[int]:
+    """Return the numbers of the settings in the order in which processes best take them."""
+    return sorted(range(len(settings)), key=lambda n: -len(settings[n].background))
+
+
+def played_all(
+    settings: Sequence[Setting],
+    feeds: Mapping[str, Sequence[Dated]],
+    model: Path | None,
+    say: Callable[[str], None],
+) -> tuple[list[Trial], dict[str, Played]]:
+    """Return what came of each, in the order given; the longest begin first.
+
+    In processes, for a replay is one database after the other; none may share another's threads.
+    """
+    workers = min(len(settings) + len(feeds), os.cpu_count() or 1)
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        trials = {n: pool.submit(trial_of, settings[n], model) for n in longest_first(settings)}
+        played = {
+            name: pool.submit(played_of, feeds[name], model)
+            for name in sorted(feeds, key=lambda name: -len(feeds[name]))
+        }
+        names: dict[Future[Any], str] = {
+            future: f"{settings[n].name}, seed {settings[n].seed}" for n, future in trials.items()
+        }
+        names |= {future: name for name, future in played.items()}
+        try:
+            for count, done in enumerate(as_completed(names), 1):
+                say(f"{count} of {len(names)}: {names[done]}: {done.result().seconds:.0f} s")
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        return (
+            [trials[n].result() for n in range(len(settings))],
+            {name: future.result() for name, future in played.items()},
+        )
 
 
 def _gained(texts: Sequence[FalseText], scores: KeptScores) -> list[Gained]:

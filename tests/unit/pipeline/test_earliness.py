@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta, timezone
 
@@ -20,6 +21,8 @@ from pipeline.replay.earliness import (
     moments_of,
     outcome,
     peak,
+    ratio,
+    whole_days,
 )
 from pipeline.replay.planting import FalseText, Planting
 from pipeline.replay.rivals import (
@@ -164,6 +167,50 @@ def test_an_interval_holds_its_mean_and_of_nothing_there_is_none() -> None:
 def test_an_interval_lies_between_the_least_and_the_most(values: list[float]) -> None:
     found = interval(values)
     assert min(values) - 1e-9 <= found.low <= found.high <= max(values) + 1e-9
+
+
+def test_part_of_a_day_is_no_day_to_count_by() -> None:
+    assert whole_days(START, END) == 2
+    with pytest.raises(ValueError, match="whole days"):
+        outcome([], [], since=START, until=START + timedelta(days=3.5))
+
+
+def test_twice_as_many_is_twice_with_an_interval_around_it() -> None:
+    found = ratio([1.0, 1.0, 0.0, 0.0] * 20, [1.0, 0.0, 0.0, 0.0] * 20)
+    assert found.value == 2
+    assert 1.3 < found.low < 2 < found.high < 3.5
+    assert found.count == 80
+
+
+def test_what_both_made_of_the_same_cases_is_resampled_together() -> None:
+    same = [1.0, 0.0, 1.0, 0.0, 0.0] * 8
+    found = ratio(same, same)
+    assert (found.value, found.low, found.high) == (1, 1, 1), "apart they would differ by chance"
+    other = ratio(same, same[1:] + same[:1])
+    assert other.value == 1
+    assert other.low < 1 < other.high
+
+
+def test_more_than_nothing_has_no_bound_and_of_nothing_there_is_no_ratio() -> None:
+    assert ratio([1.0] * 9, [0.0] * 9).value == float("inf")
+    some = ratio([1.0] * 9, [1.0] + [0.0] * 8)
+    assert some.value == 9
+    assert 1 < some.low < 9
+    assert some.high == float("inf"), "where no case of theirs is drawn"
+    assert math.isnan(ratio([0.0], [0.0]).value)
+    assert ratio([], []).count == 0
+    with pytest.raises(ValueError, match="of every case"):
+        ratio([1.0], [])
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=30))
+def test_a_ratio_lies_in_its_interval_or_there_is_none(cases: list[tuple[bool, bool]]) -> None:
+    found = ratio([float(a) for a, _ in cases], [float(b) for _, b in cases])
+    if not math.isnan(found.value):
+        assert found.low <= found.high
+        turned = ratio([float(b) for _, b in cases], [float(a) for a, _ in cases])
+        if 0 < found.value < float("inf"):
+            assert found.value * turned.value == pytest.approx(1)
 
 
 def test_volume_counts_the_last_day_of_the_narrative_alone() -> None:

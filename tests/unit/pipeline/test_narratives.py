@@ -36,7 +36,7 @@ def arrivals(texts: Sequence[str], *, start: datetime = NOON, first: int = 1) ->
     return [
         Arrival(
             id=first + i,
-            text=text,
+            normal=normalise(text),
             at=start + timedelta(minutes=i),
             embedding=vector if len(vector) else None,
         )
@@ -62,7 +62,7 @@ def placed(
         part = posts[start:end]
         placements, states = grouper.place(part, memory, number)
         number += sum(p.by == "first" for p in placements)
-        memory.keep(part, placements, states)
+        memory.keep(placements, states)
         out += placements
         if restart:
             grouper = Grouper(SCORER.space, most_alive=most_alive)
@@ -177,8 +177,10 @@ def test_a_narrative_that_has_been_silent_is_joined_by_copies_alone() -> None:
 def test_the_order_in_time_does_not_matter_for_belonging_together() -> None:
     early, late = arrivals([MBG, "Fwd: " + MBG])
     swapped = [
-        Arrival(id=1, text=late.text, at=late.at, embedding=late.embedding),
-        Arrival(id=2, text=early.text, at=early.at - timedelta(days=3), embedding=early.embedding),
+        Arrival(id=1, normal=late.normal, at=late.at, embedding=late.embedding),
+        Arrival(
+            id=2, normal=early.normal, at=early.at - timedelta(days=3), embedding=early.embedding
+        ),
     ]
 
     assert [p.narrative_id for p in placed(swapped)] == [1, 1]
@@ -190,7 +192,7 @@ def test_two_narratives_that_tell_the_same_are_found_by_the_nightly_look() -> No
     for number, text in enumerate([MBG, RETOLD, ATM], start=1):
         part = arrivals([text], first=number)
         placements, states = Grouper(SCORER.space).place(part, InMemory(), number)
-        memory.keep(part, placements, states)
+        memory.keep(placements, states)
     grouper.load(memory)
 
     pairs = alike(memory.latest(10), SCORER.space, at_least=0.5)
@@ -238,7 +240,7 @@ def test_told_anew_in_other_words_most_posts_find_their_narrative() -> None:
     posts = [
         Arrival(
             id=n + 1,
-            text=telling.text,
+            normal=normalise(telling.text),
             at=NOON + timedelta(minutes=n),
             embedding=vector if len(vector) else None,
         )
@@ -252,5 +254,5 @@ def test_told_anew_in_other_words_most_posts_find_their_narrative() -> None:
 
     assert found.f1 >= 0.85
     assert found.precision >= 0.95
-    short = [p for p in placements if len(normalise(posts[p.post_id - 1].text)) < 10]
+    short = [p for p in placements if len(posts[p.post_id - 1].normal) < 10]
     assert all(p.by != "meaning" for p in short)

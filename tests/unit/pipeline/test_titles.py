@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
 from models.fake import FakeScorer
+from pipeline.pii import mask
 from pipeline.titles import LONGEST, keywords_of, lead_of, title_of
 
 SPACE = FakeScorer().space
@@ -39,6 +45,24 @@ def test_titles_hold_no_numbers_handles_or_links_and_are_not_endless() -> None:
     assert "panitia" not in title
     assert "s.example" not in title
     assert len(lead_of("kata " * 500)) <= LONGEST
+
+
+@given(st.text(alphabet="0123456789aZ -+().,\t<é１\u200b", max_size=60))
+@example("nomor 08120001")
+@example("nomor ０８１２-０００１")
+@example("nomor 0 8 1 2 0 0 0")
+def test_whatever_is_to_be_masked_is_masked_in_titles(said: str) -> None:
+    sentence = f"kata {said}x"
+    if "." in sentence:  # which ends it
+        sentence = sentence.replace(".", "-")
+
+    assert lead_of(sentence) == re.sub(r"\s+", " ", mask(sentence))
+
+
+def test_a_word_counts_once_a_text_in_the_form_that_comes_first() -> None:
+    texts = ["potongan dipotong potongan", "dipotong potongan", "dipotong", "rekening", "rekening"]
+
+    assert keywords_of(texts, SPACE) == ["dipotong", "rekening"]
 
 
 def test_keywords_are_words_of_the_posts_as_they_are_written() -> None:

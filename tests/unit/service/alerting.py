@@ -110,7 +110,9 @@ def measured(
     """Return a stored narrative as it comes from the measurement."""
     narrative = session.get_one(Narrative, number)
     return Changed(
-        narrative=narrative,
+        narrative_id=number,
+        last_seen_at=narrative.last_seen_at,
+        verdict=narrative.verdict,
         spread=Spread(
             posts=narrative.posts,
             accounts=narrative.accounts,

@@ -17,6 +17,7 @@ from models.fake import FakeScorer
 from models.likeness import Space
 from models.release import RELEASE
 from models.scorer import Floats, Score
+from pipeline.replay.earliness import Case, Outcome
 from pipeline.replay.planting import FalseText
 from service.alerts.service import AlertRules
 from service.cli import main
@@ -25,11 +26,20 @@ from service.posts.intake import NewPost
 from service.queue.service import QueueRules
 from service.replay import report
 from service.replay.document import write
-from service.replay.experiment import BUDGETS, Setting, Trial, run_trial
-from service.replay.material import Dated, shapes_of
+from service.replay.experiment import BUDGETS, Setting, Trial, plant_in, run_trial
+from service.replay.material import BUSY_SPAN, Dated, laid_over, shapes_of
+from service.replay.remarks import beside_best, held_to_vain, verdict
 from service.replay.run import Played, Rules, play
 from service.replay.scores import KeptScores
-from service.replay.whole import Found, Gained, planted_among
+from service.replay.whole import (
+    BUSIER,
+    Found,
+    Gained,
+    busier,
+    longest_first,
+    planted_among,
+    played_all,
+)
 
 START = datetime(2026, 1, 5, tzinfo=WIB)
 SYLLABLES = [c + v for c in "bcdgjklmnprstw" for v in "aiueo"]
@@ -154,6 +164,37 @@ def test_the_plain_report_masks_and_tells_the_alert(played: Played) -> None:
     assert "0812" not in text
     assert "rekening warga" in text
     assert "Peringatan: " in text
+
+
+def test_an_alert_is_told_by_all_its_posts_and_by_those_of_the_last_day(
+    rules: Rules, tmp_path: Path
+) -> None:
+    """A false post is told too slowly for an alert; a day after it is still, others tell it."""
+    old = [post(START + timedelta(hours=9 * n), FALSE, f"o{n}", 5000 + n, 5) for n in range(14)]
+    anew = rising(9 * 14 + 30, 40, number=6)
+    feed = in_order(chatter(60, 160), old, anew)
+    played = play(feed, KeptScores(Scorer(), tmp_path), rules, budgets=(20,))
+    told = played.told[0]
+    assert (told.planting, told.lately) == (5, 6)
+    assert 14 < told.posts < 28
+    assert played.raised(20)[0].planting == 5
+    assert played.raised(20, lately=True)[0].planting == 6
+    assert played.raised(5, lately=True) == []
+
+
+def test_a_post_that_comes_twice_is_seen_once(rules: Rules, tmp_path: Path) -> None:
+    feed = in_order(chatter(30, 10), rising(2, 20))
+    twice = [d for d in feed for _ in range(2)]
+    scores = KeptScores(Scorer(), tmp_path)
+    once, again = (play(f, scores, rules, budgets=(20,)) for f in (feed, twice))
+    assert once.told
+    assert (once.seen, once.told, once.entered) == (again.seen, again.told, again.entered)
+
+
+def test_stages_are_told_at_the_time_of_the_feed(played: Played) -> None:
+    assert all(c.at.tzinfo == WIB for c in played.entered)
+    moments = {s.at for s in played.seen}
+    assert {c.at for c in played.entered if c.stage != "padam"} <= moments
 
 
 def test_a_narrative_whose_title_would_break_the_table_does_not(
@@ -312,6 +353,8 @@ def found(trial: Trial, played: Played) -> Found:
         flagged=0.5,
         part="test",
         trials=[trial],
+        busier=[trial],
+        groups=[1, 1, 2, 14],
         seen=trial,
         real={"kecil": played},
         gained=[Gained(days=d, risk=r) for d, r in ((2, 0.9), (40, 0.1), (400, 0.6))],
@@ -349,3 +392,144 @@ def test_every_table_of_the_document_has_rows_as_wide_as_its_head(
         cells = line.count("|") if line.startswith("|") else 0
         assert not (cells and width) or cells == width, line
         width = cells
+
+
+def test_a_busier_desk_has_the_same_posts_at_their_hour_of_the_week_in_half_the_time() -> None:
+    setting = replace(planted_setting(), end=START + timedelta(days=14))
+    feeds = {"a": chatter(90, 24 * 30), "b": chatter(60, 24 * 20, seed=2)}
+    first, second = busier([setting, replace(setting, seed=2)], feeds)
+    assert (first.seed, second.seed, first.name) == (1, 2, BUSIER)
+    assert (first.start, first.end) == (START, START + timedelta(days=7))
+    assert first.background == second.background
+    assert [d.at for d in first.background] == sorted(d.at for d in first.background)
+    assert all(START <= d.at < first.end for d in first.background)
+    quiet = {
+        (d.post.text, (d.at - START) % timedelta(days=7)) for d in laid_over(list(feeds.values()))
+    }
+    assert {(d.post.text, d.at - START) for d in first.background} == quiet
+    kept = ("first_texts", "growers", "small", "first_shapes", "shapes", "a_day", "growers_a_day")
+    assert all(getattr(first, name) == getattr(setting, name) for name in kept)
+
+
+def test_as_much_is_planted_a_day_on_a_busier_desk() -> None:
+    setting = planted_setting()
+    (busy,) = busier([setting], {"a": list(setting.background)})
+    plantings, posts = plant_in(busy)
+    measured = [p for p in plantings if p.moments[0] >= busy.middle]
+    assert (len(plantings), len(measured)) == (7 * 3 + 2 + 2, 4 * 3 + 2)
+    assert sum(p.grows for p in measured) == 2
+    assert all(busy.start <= p.at < busy.end for p in posts)
+    assert busy.end - busy.start == BUSY_SPAN
+
+
+def test_part_of_a_day_cannot_be_planted() -> None:
+    with pytest.raises(ValueError, match="whole days"):
+        plant_in(replace(planted_setting(), middle=START + timedelta(hours=36)))
+
+
+def told_early(*early: bool, vain: int = 6, harmless: int = 4) -> Outcome:
+    """Two days, on both of which so many alerts were in vain."""
+    cases = tuple(
+        Case(planting=n, posts=100, alerted_at=START, seen_before=3, to_come=0.97)
+        if one
+        else Case(planting=n, posts=100)
+        for n, one in enumerate(early)
+    )
+    return Outcome(cases=cases, alerts=(9, 9), in_vain=(vain,) * 2, on_harmless=(harmless,) * 2)
+
+
+def compared(trial: Trial, *, ours: Outcome, rival: Outcome, ablation: Outcome) -> Trial:
+    nothing = told_early(*(False for _ in ours.cases))
+    theirs = {name: dict.fromkeys(BUDGETS, nothing) for name in trial.theirs}
+    theirs |= {
+        "z-score": dict.fromkeys(BUDGETS, rival),
+        "flagged volume": dict.fromkeys(BUDGETS, ablation),
+    }
+    return replace(
+        trial,
+        ours=dict.fromkeys(BUDGETS, ours),
+        theirs=theirs,
+        as_often={name: of[20] for name, of in theirs.items() if name in trial.as_often},
+        growers=[],
+    )
+
+
+def test_how_many_times_the_best_rival_is_said_with_both_kinds_of_vain(
+    found: Found, trial: Trial
+) -> None:
+    every, half = (True,) * 8, (True, False) * 4
+    one = compared(
+        trial,
+        ours=told_early(*every),
+        rival=told_early(*half, vain=14, harmless=12),
+        ablation=told_early(*every),
+    )
+    said = beside_best([one])
+    assert "Lilin catches 100% (100%–100%) early, the best rival (z-score) 50% (" in said
+    assert re.search(r"\*\*2\.0 \(1\.\d–\d\.\d\) times\*\* as many", said)
+    assert "in vain 6.0 (6.0–6.0) times a day, of these 4.0 (4.0–4.0) on nothing planted" in said
+    assert "the rival 14.0 (14.0–14.0), of these 12.0 (12.0–12.0)" in said
+    assert "the best (z-score) catches 50%" in held_to_vain([one])
+    found.trials = [one]
+    assert verdict(found)[0].startswith("**Twice the best rival: reached.**")
+    found.trials = [
+        compared(
+            trial, ours=told_early(*half), rival=told_early(*half), ablation=told_early(*every)
+        )
+    ]
+    assert verdict(found)[0].startswith("**Twice the best rival: not reached.**")
+
+
+def test_a_rival_that_catches_nothing_has_no_number_of_times(trial: Trial) -> None:
+    none = told_early(False, False)
+    one = compared(trial, ours=told_early(True, True), rival=none, ablation=none)
+    assert "**∞ (∞–∞) times**" in beside_best([one])
+    neither = compared(trial, ours=none, rival=none, ablation=none)
+    assert "**– times**" in beside_best([neither])
+
+
+def test_the_document_has_the_busier_desk_beside_the_other_and_not_without_one(
+    found: Found, trial: Trial, tmp_path: Path
+) -> None:
+    found.busier = [replace(trial, posts_a_day=4321.0, seed=77)]
+    write(found, tmp_path / "mit.md", "a machine")
+    text = (tmp_path / "mit.md").read_text(encoding="utf-8")
+    section = text.split("## On a busier desk")[1].split("\n## ")[0]
+    assert "not instead of it" in section
+    assert "4,321 posts a day instead of 57" in section
+    assert "seeds 77" in section
+    assert "In the replay above: At 20 alerts a day Lilin catches" in section
+    assert section.count("of these on nothing planted |") == 3
+    assert all(section.count(f"\n| {name} |") == 2 for name in ("volume threshold", "z-score"))
+    found.busier = []
+    write(found, tmp_path / "ohne.md", "a machine")
+    assert "busier" not in (tmp_path / "ohne.md").read_text(encoding="utf-8")
+
+
+def test_the_numbers_of_the_method_are_those_of_the_measurement(
+    found: Found, tmp_path: Path
+) -> None:
+    write(found, tmp_path / "d.md", "a machine")
+    text = (tmp_path / "d.md").read_text(encoding="utf-8")
+    background = len(planted_setting().background)
+    assert f"{background} real posts" in text
+    assert f"about {background / 4:.0f} posts a day" in text
+    assert "of 4 groups 2 reach 2 posts, 1 reach 3 posts" in text
+
+
+def test_replays_in_processes_are_told_as_they_end_and_kept_under_their_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said: list[str] = []
+    feeds = {"kecil": chatter(3, 1), "besar": chatter(9, 3)}
+    trials, played = played_all([], feeds, None, said.append)
+    assert trials == []
+    assert {name: len(p.seen) for name, p in played.items()} == {"kecil": 3, "besar": 9}
+    assert [line.split(":")[0] for line in said] == ["1 of 2", "2 of 2"]
+
+
+def test_the_longest_replays_begin_first() -> None:
+    setting = planted_setting()
+    short = replace(setting, background=setting.background[:9])
+    assert longest_first([short, setting, short]) == [1, 0, 2]
