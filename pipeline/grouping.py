@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from models.likeness import BUCKETS, WIDTH, Floats, Space, words_of
 from pipeline.digest import BandIndex, Runs, bands_of, exact_of, jaccard, plain, runs_of
-from pipeline.narratives import Arrival, Memory, Placement, State
+from pipeline.narratives import Arrival, InMemory, Memory, Placement, State
 
 COPY: Final = 0.9
 """Jaccard from which a post is a copy: it adds nothing that another could be near to."""
@@ -90,9 +90,12 @@ class _Prepared:
 class _Batch:
     """What the arrivals of a batch may meet, and what they leave for one another."""
 
-    def __init__(self, size: int, by_band: dict[int, list[tuple[int, int]]]) -> None:
+    def __init__(
+        self, size: int, by_band: dict[int, list[tuple[int, int]]], memory: Memory
+    ) -> None:
         self.by_band = by_band
         """Posts and their narratives by band (or by what the very same text has)."""
+        self.memory = memory
         self.recalled: dict[int, State] = {}
         """Narratives that are not alive and that a post may join."""
         self.new_bands: set[int] = set()
@@ -225,7 +228,7 @@ class Grouper:
         heavy = int(np.count_nonzero(weights >= HEAVY))
         if heavy < MEANING_WORDS:
             return []
-        nothing = _Batch(0, {})
+        nothing = _Batch(0, {}, InMemory())
         found = self._nearest_centres(one, nothing, near)
         return self._meanings(one, weights, heavy, found)
 
@@ -238,7 +241,7 @@ class Grouper:
         """
         prepared = self.prepare(arrivals)
         batch = self._meet(prepared, memory)
-        self._recall(prepared, batch, memory)
+        self._recall(prepared, batch)
         near = self._compare(prepared)
         placements = []
         for number, one in enumerate(prepared):
@@ -246,7 +249,7 @@ class Grouper:
             if placement.by == "first":
                 next_id += 1
             placements.append(placement)
-            self._remember(one, placement, batch, memory)
+            self._remember(one, placement, batch)
         counts = np.array([len(p.bands) for p in placements], np.int64)
         bands = [band for p in placements for band in p.bands]
         pairs = np.array([(p.post_id, p.narrative_id) for p in placements], np.int64)
@@ -285,7 +288,7 @@ class Grouper:
 
     def _meet(self, prepared: Sequence[_Prepared], memory: Memory) -> _Batch:
         wanted = {band for one in prepared for band in (one.exact, *one.bands)}
-        batch = _Batch(len(prepared), self._index.find(wanted - {0}))
+        batch = _Batch(len(prepared), self._index.find(wanted - {0}), memory)
         near: set[int] = set()
         for one in prepared:
             if one.exact not in batch.by_band:
@@ -301,14 +304,14 @@ class Grouper:
             self._runs.popitem(last=False)
         return batch
 
-    def _recall(self, prepared: Sequence[_Prepared], batch: _Batch, memory: Memory) -> None:
+    def _recall(self, prepared: Sequence[_Prepared], batch: _Batch) -> None:
         """Find the near texts from before the batch; read their narratives that are not alive."""
         for one in prepared:
             _, _, one.joins = self._nearest_text(one, batch)
         old = {one.joins for one in prepared} - {0}
         old = {number for number in old if number not in self._alive.states}
         if old:
-            batch.recalled = {state.id: state for state in memory.states(old)}
+            batch.recalled = {state.id: state for state in batch.memory.states(old)}
 
     def _compare(self, prepared: Sequence[_Prepared]) -> dict[int, Floats]:
         """Return, by place in the batch, an arrival's cosines with the centres before it.
@@ -358,6 +361,8 @@ class Grouper:
             found = one.jaccards.get(post)
             if found is None:
                 runs = batch.runs.get(post)
+                if runs is None:  # it comes into question since a band became a phrase
+                    runs = batch.memory.runs([post]).get(post)
                 if runs is None:
                     continue  # deleted meanwhile
                 found = one.jaccards[post] = _jaccard_if_near(one.runs, runs)
@@ -440,9 +445,7 @@ class Grouper:
             out.append((likeness(cosine, covered, kept, heavy, idle), state.id))
         return out
 
-    def _remember(
-        self, one: _Prepared, placement: Placement, batch: _Batch, memory: Memory
-    ) -> None:
+    def _remember(self, one: _Prepared, placement: Placement, batch: _Batch) -> None:
         post_id, narrative_id = placement.post_id, placement.narrative_id
         if placement.bands:
             batch.runs[post_id] = self._runs[post_id] = one.runs
@@ -454,7 +457,7 @@ class Grouper:
         if state is None:
             state = batch.changed.get(narrative_id) or batch.recalled.get(narrative_id)
             if state is None and placement.by != "first":
-                state = next(iter(memory.states([narrative_id])), None)
+                state = next(iter(batch.memory.states([narrative_id])), None)
             if state is None:
                 zero = np.zeros(WIDTH, np.float32)
                 state = State(narrative_id, zero, {}, 0, one.arrival.at, post_id)

@@ -77,5 +77,7 @@ def among(
     """Return the condition that a column of whole numbers is one of these, however many."""
     if session.get_bind().dialect.name == "sqlite":
         listed = func.json_each(orjson.dumps(values).decode()).table_valued("value")
-        return column.in_(select(listed.c.value))
-    return column == any_(literal(list(values), ARRAY(BigInteger)))
+        found: ColumnElement[bool] = column.in_(select(listed.c.value))
+    else:
+        found = column == any_(literal(list(values), ARRAY(BigInteger)))
+    return found

@@ -41,6 +41,7 @@ docs/early-warning.md it is 0.15 (police) to 0.43 (vaccines)."""
 WATCHED: Final = 0.05
 """Share of what is told anew that is risky enough to be watched: 1 to 4 % of election and vaccine
 chatter, 12 to 17 % of posts on police and minister."""
+MARKS: Final = (10_000, 30_000, 100_000, 300_000, 1_000_000)
 _WINDOW: Final = 5_000
 BEHIND: Final = 2
 """Chunks that wait while the next one comes in."""
@@ -83,7 +84,7 @@ def measure_narratives(url: str, *, most: int, say: Callable[[str], None]) -> Na
     database = Database(url)
     migrate(database)
     desk = _Desk(database, scorer)
-    marks = [n for n in (10_000, 100_000, 1_000_000) if n <= most]
+    marks = [n for n in MARKS if n <= most]
     held: list[list[Told]] = []
     for done, chunk in _chunks(base, scored, most):
         total = done + len(chunk)

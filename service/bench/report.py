@@ -109,8 +109,11 @@ def _narratives(found: Narrated, machine: str) -> list[str]:
         "",
         f"Written by `lilin bench-desk --parts f` on: {machine}. "
         "Posts taken in, grouped, measured and staged by the very code of the service, scoring "
-        "apart, in one process on SQLite; the last 5,000 before each mark. A share of them repeats "
-        "or retells one of the last day. The plain way is the Jaccard with each of the last 2,000 "
+        "apart, on SQLite, by one process and the second one that the grouping begins while many "
+        "posts wait; the last 5,000 before each mark. A share of them repeats or retells one of "
+        "those that came last. What grows with the number stored is above all how many others a "
+        "post may be near to, by text and by meaning: at 10,000 few are there. The plain way is "
+        "the Jaccard with each of the last 2,000 "
         f"posts: {found.rival:,.0f} posts a second, without meaning, measuring or storing.",
         "",
         "| posts stored | posts a second (target 5,000) | cost of a post against the first | "

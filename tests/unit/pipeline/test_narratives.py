@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -18,7 +19,7 @@ from models.scorer import Scorer
 from models.text import normalise
 from pipeline import digest
 from pipeline.clusters import Telling, b_cubed, read_groups
-from pipeline.grouping import ALIVE, Grouper, alike
+from pipeline.grouping import ALIVE, PHRASE, Grouper, alike
 from pipeline.narratives import Arrival, InMemory, Placement
 
 NOON = datetime(2026, 3, 9, 12, tzinfo=UTC)
@@ -86,6 +87,7 @@ def a_feed(seed: int, size: int = 120) -> list[Arrival]:
                     "Fwd: " + story,
                     " ".join(rng.sample(story.split(), len(story.split()))),
                     " ".join(rng.choices(words, k=9)),
+                    "Selamat pagi semua semoga berkah " + " ".join(rng.choices(words, k=4)),
                     "wkwk",
                     "😭😭",
                 ]
@@ -256,3 +258,61 @@ def test_told_anew_in_other_words_most_posts_find_their_narrative() -> None:
     assert found.precision >= 0.95
     short = [p for p in placements if len(posts[p.post_id - 1].normal) < 10]
     assert all(p.by != "meaning" for p in short)
+
+
+@given(
+    st.lists(
+        st.lists(st.tuples(st.integers(1, 30), st.integers(1, 99), st.integers(1, 9)), max_size=20),
+        max_size=12,
+    )
+)
+def test_the_index_of_bands_finds_what_was_added_in_the_order_it_came(
+    parts: list[list[tuple[int, int, int]]],
+) -> None:
+    index = digest.BandIndex()
+    truth: dict[int, list[tuple[int, int]]] = {}
+    for part in parts:
+        bands, posts, narratives = np.array(part, np.int64).reshape(-1, 3).T
+        index.add((bands, posts, narratives))
+        for band, post, narrative in part:
+            truth.setdefault(band, []).append((post, narrative))
+
+    assert index.find(range(1, 40)) == truth
+    assert len(index) == sum(len(part) for part in parts)
+
+
+def test_only_texts_of_the_very_same_runs_share_their_exact_number() -> None:
+    rng = random.Random(5)
+    texts = [" ".join(rng.choices(["pasar", "banjir", "guru"], k=9)) for _ in range(400)]
+    runs = digest.runs_of([*texts, ""])
+    exact = digest.exact_of(runs).tolist()
+
+    assert exact[-1] == 0
+    by_runs: dict[bytes, set[int]] = {}
+    for own, number in zip(runs[:-1], exact[:-1], strict=True):
+        by_runs.setdefault(own.tobytes(), set()).add(number)
+    assert all(len(numbers) == 1 for numbers in by_runs.values())
+    assert len(set(exact)) == len(by_runs) + 1
+    assert not set(exact) & set(digest.bands_of(runs)[:-1].ravel().tolist())
+    assert [digest.exact_of([own])[0] for own in runs] == exact
+
+
+def test_a_band_in_which_many_narratives_meet_takes_no_more_texts() -> None:
+    rng = random.Random(6)
+    greeting = "selamat pagi semua warga yang baik hati semoga berkah"
+    [phrase] = Grouper(SCORER.space).prepare(arrivals([greeting]))
+    told = [
+        f"{greeting} {' '.join(f'kata{rng.randrange(999)}' for _ in range(9))}" for _ in range(99)
+    ]
+    posts = [replace(post, embedding=None) for post in arrivals(told)]
+    sharing = [
+        post
+        for post, one in zip(posts, Grouper(SCORER.space).prepare(posts), strict=True)
+        if phrase.bands[0] in one.bands
+    ][: PHRASE + 2]
+    assert len(sharing) == PHRASE + 2
+
+    placements = placed(sharing)
+
+    assert {p.by for p in placements} == {"first"}
+    assert [phrase.bands[0] in p.bands for p in placements] == [True] * PHRASE + [False] * 2

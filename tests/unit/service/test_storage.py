@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import threading
+from typing import Any, cast
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect, text
+from sqlalchemy import insert, inspect, select, text
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
+from models.fake import FakeScorer
 from service.audit import trail as audit
+from service.bulk import among, run_many
 from service.database import Database
 from service.errors import AuditBroken, DatabaseUnavailable, NotFound
 from service.migrations import migrate
-from service.tables import AuditHead, AuditRow, Table
+from service.narratives.grouping import Grouping
+from service.tables import AuditHead, AuditRow, NarrativeBucket, Table
+from tests.unit.service.test_narratives import belonging, group, send
 
 
 def write_rows(database: Database, count: int, actor: str = "ani") -> None:
@@ -40,6 +45,43 @@ def test_migrations_make_the_tables_of_the_code_and_take_them_away(
     assert set(inspect(empty_database.engine).get_table_names()) <= {"alembic_version"}
     migrate(empty_database)
     write_rows(empty_database, 1)
+
+
+def test_what_posts_were_found_by_survives_a_migration_back_and_forth(database: Database) -> None:
+    told = "Mulai bulan depan rekening orang tua dipotong Rp150.000 untuk makan siang sekolah"
+    space = FakeScorer().space
+    send(database, [told, "Tadi pagi kereta penuh sekali sampai tidak bisa duduk"])
+    group(database)
+
+    migrate(database, "0009")
+    migrate(database)
+    send(database, [told, f"Fwd: {told}"], first=3)
+    again = Grouping(database, space)
+    group(database, again)
+
+    assert belonging(database) == [1, 2, 1, 1]
+
+
+def test_many_rows_are_written_and_found_again(database: Database) -> None:
+    insert_row = insert(cast("Any", NarrativeBucket.__table__))
+    rows = [
+        {"narrative_id": 1, "at": n, "posts": n % 7, "risky": 0, "reach": 2**40 + n}
+        for n in range(40_000)
+    ]
+    send(database, ["Tadi pagi kereta penuh sekali sampai tidak bisa duduk"])
+    group(database)
+    with database.write() as session:
+        run_many(session, insert_row, rows)
+        run_many(session, insert_row, [])
+    wanted = [*range(0, 40_000, 2), 99_999]
+    with database.read() as session:
+        found = session.execute(
+            select(NarrativeBucket.at, NarrativeBucket.reach).where(
+                among(session, NarrativeBucket.at, wanted)
+            )
+        ).all()
+        nothing = session.scalar(select(func.count()).where(among(session, NarrativeBucket.at, [])))
+    assert sorted(found) == [(n, 2**40 + n) for n in range(0, 40_000, 2)]
 
 
 def test_a_failed_transaction_leaves_no_trace(database: Database) -> None:
