@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 from sqlalchemy import (
@@ -71,13 +71,9 @@ def _compiled(
     return str(compiled), order, binds
 
 
-def among(
-    session: Session, column: ColumnElement[Any], values: Sequence[int]
-) -> ColumnElement[bool]:
+def among(session: Session, column: Any, values: Sequence[int]) -> ColumnElement[bool]:
     """Return the condition that a column of whole numbers is one of these, however many."""
     if session.get_bind().dialect.name == "sqlite":
         listed = func.json_each(orjson.dumps(values).decode()).table_valued("value")
-        found: ColumnElement[bool] = column.in_(select(listed.c.value))
-    else:
-        found = column == any_(literal(list(values), ARRAY(BigInteger)))
-    return found
+        return cast("ColumnElement[bool]", column.in_(select(listed.c.value)))
+    return cast("ColumnElement[bool]", column == any_(literal(list(values), ARRAY(BigInteger))))
