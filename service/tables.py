@@ -461,6 +461,8 @@ class Narrative(Table):
     """Aggregated: see ``pipeline.spread.aggregate_risk``."""
     stage: Mapped[str] = mapped_column(String(10), server_default="quiet")
     stage_since: Mapped[datetime | None] = mapped_column(Utc)
+    woke_at: Mapped[datetime | None] = mapped_column(Utc)
+    """When it last came back after it had been out for long; None: never. It is told of anew."""
     reasons: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
     """Why it stands in its stage: codes with numbers, words are made for the page."""
     spread: Mapped[dict[str, Any] | None] = mapped_column(JSON)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import select
@@ -27,6 +27,9 @@ from service.tables import Narrative, StoredPost
 
 VERSION: Final = 1
 """Goes up when a field's meaning changes; new fields may come at any time."""
+CAME_BACK: Final = timedelta(hours=48)
+"""For so long after a narrative came back its alerts say so."""
+REVIVED: Final = "revived"
 POSTS: Final = 5
 LOOKED_AT: Final = 500
 """Newest posts among which the most seen ones are sought; a narrative may have a million."""
@@ -132,6 +135,15 @@ class Known:
     nearest: FindNearest
 
 
+def _reasons(known: Known, now: datetime) -> tuple[Reason, ...]:
+    """Return why it is told now; that it came back too, though it may not be this minute."""
+    reasons, woke_at = known.staged.reasons, known.narrative.woke_at
+    if woke_at is None or now - woke_at > CAME_BACK or any(r.code == REVIVED for r in reasons):
+        return reasons
+    numbers = {"posts_last_day": float(known.spread.posts_last_day)}
+    return (*reasons, Reason(code=REVIVED, numbers=numbers))
+
+
 def content_of(session: Session, known: Known, *, now: datetime) -> Content:
     """Return what an alert says now."""
     narrative, spread = known.narrative, known.spread
@@ -156,7 +168,7 @@ def content_of(session: Session, known: Known, *, now: datetime) -> Content:
         at=now.isoformat(),
         title=title,
         summary=prose.summary(known.kind, spread),
-        why=_said(known.staged.reasons, spread_words.reason),
+        why=_said(_reasons(known, now), spread_words.reason),
         stage=known.staged.stage.value,
         stage_since=known.staged.since.isoformat(),
         forecast=_forecast(spread.forecast),

@@ -68,6 +68,8 @@ class Changed:
     narrative_id: int
     last_seen_at: datetime
     verdict: Verdict | None
+    woke_at: datetime | None
+    """When it last came back after it had been out for long: what was told before is past."""
     spread: Spread
     staged: Staged
     urgency: float
@@ -132,6 +134,8 @@ def _note_candidates(session: Session, found: Iterable[tuple[Changed, str]], now
                     narrative_id=changed.narrative_id, kind=kind, at=now, urgency=changed.urgency
                 )
             )
+        elif changed.woke_at is not None and row.at < changed.woke_at:
+            row.at, row.urgency = now, changed.urgency
         elif changed.urgency > row.urgency:
             row.urgency = changed.urgency
 
@@ -173,32 +177,18 @@ class _Raising:
 
     def asks_about(self, changed: Changed, kind: str) -> bool:
         """Return whether there may be anything to raise: most were told of before."""
-        alert = self.known.get((self.watch_list.id, changed.narrative_id, kind))
+        alert = self._standing(changed, kind)
         if alert is None:
-            return not self._is_past(changed.narrative_id, kind)
+            return not self._is_past(changed, kind)
         return alert.state != RAISED and alert.handled_at is None
 
     def consider(self, narrative: Narrative, changed: Changed, kind: str) -> bool:
         """Return whether an alert was raised of what it asks about."""
-        alert = self.known.get((self.watch_list.id, narrative.id, kind))
+        alert = self._standing(changed, kind)
         if alert is None:
             if not self._matches(narrative):
                 return False
-            reason = self._held_because(changed)
-            alert = Alert(
-                watch_list_id=self.watch_list.id,
-                narrative_id=narrative.id,
-                kind=kind,
-                state=HELD if reason else RAISED,
-                held_because=reason,
-                urgency=changed.urgency,
-                due_at=self.now,
-                at=self.now,
-                payload={},
-            )
-            self.session.add(alert)
-            self.session.flush()
-            self.known[self.watch_list.id, narrative.id, kind] = alert
+            alert = self._begun(changed, kind)
         else:
             alert.urgency = max(alert.urgency, changed.urgency)
             reason = self._held_because(changed)
@@ -212,9 +202,32 @@ class _Raising:
         self._send(alert)
         return True
 
-    def _is_past(self, narrative_id: int, kind: str) -> bool:
+    def _standing(self, changed: Changed, kind: str) -> Alert | None:
+        """Return the alert that there is, unless its narrative has come back since."""
+        alert = self.known.get((self.watch_list.id, changed.narrative_id, kind))
+        past = changed.woke_at is not None and alert is not None and alert.at < changed.woke_at
+        return None if past else alert
+
+    def _begun(self, changed: Changed, kind: str) -> Alert:
+        """Return a new alert, raised or held; of a narrative that came back, the old one anew."""
+        reason = self._held_because(changed)
+        key = (self.watch_list.id, changed.narrative_id, kind)
+        alert = self.known.get(key)
+        if alert is None:
+            alert = Alert(
+                watch_list_id=self.watch_list.id, narrative_id=changed.narrative_id, kind=kind
+            )
+            self.session.add(alert)
+            self.known[key] = alert
+        alert.state, alert.held_because = HELD if reason else RAISED, reason
+        alert.urgency, alert.due_at, alert.at = changed.urgency, self.now, self.now
+        alert.handled_at, alert.handled_by_id, alert.payload = None, None, {}
+        self.session.flush()
+        return alert
+
+    def _is_past(self, changed: Changed, kind: str) -> bool:
         """Return whether the higher alert was raised: a fire that shrinks is no new torch."""
-        higher = self.known.get((self.watch_list.id, narrative_id, API))
+        higher = self._standing(changed, API)
         return kind == OBOR and higher is not None and higher.state == RAISED
 
     def _matches(self, narrative: Narrative) -> bool:

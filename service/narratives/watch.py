@@ -48,6 +48,9 @@ MOMENTS: Final = 200
 """Latest posts that are looked at one by one; what came before counts by the hour."""
 HISTORY: Final = timedelta(days=14)
 ACTOR: Final = "desk"
+OUT: Final = timedelta(hours=24)
+"""One that comes back after it has been out (*padam*) for so long is told of anew: two days or
+more without a post lie between, and what is told now is news to whoever read the first alert."""
 _HALF: Final = MOST_TEXTS // 2
 _NARRATIVE: Final = Narrative.__table__.c
 _POST: Final = StoredPost.__table__.c
@@ -65,6 +68,7 @@ _SEEN: Final = (
     _NARRATIVE.last_post_id,
     _NARRATIVE.stage,
     _NARRATIVE.stage_since,
+    _NARRATIVE.woke_at,
     _NARRATIVE.verdict,
 )
 """Of a narrative what is asked of it here: not its vectors and words, most of its row."""
@@ -94,6 +98,8 @@ def work(
         spread = measure(moments, buckets, now=now, season=season)
         staged = stage_of(_staged(seen), spread, seen.risk, now=now)
         changes[seen.id] |= _measurement(seen, spread, staged, now)
+        woke_at = now if _wakes(seen, staged, now) else seen.woke_at
+        changes[seen.id]["woke_at"] = woke_at
         if staged.stage.value != seen.stage:
             events.append(_event(seen, staged, now))
         changed.append(
@@ -101,6 +107,7 @@ def work(
                 narrative_id=seen.id,
                 last_seen_at=seen.last_seen_at,
                 verdict=seen.verdict,
+                woke_at=woke_at,
                 spread=spread,
                 staged=staged,
                 urgency=urgency(seen.risk, spread),
@@ -168,6 +175,12 @@ def _measurement(seen: Seen, spread: Spread, staged: Staged, now: datetime) -> C
         "measured_at": now,
         "look_at": None if look is None else max(look, now + LEAST),
     }
+
+
+def _wakes(seen: Seen, staged: Staged, now: datetime) -> bool:
+    """Return whether it comes back after it has been out for long."""
+    out = seen.stage == Stage.PADAM.value and now - seen.stage_since >= OUT
+    return out and staged.stage in (Stage.LILIN, Stage.OBOR, Stage.API)
 
 
 def _event(seen: Seen, staged: Staged, now: datetime) -> Change:

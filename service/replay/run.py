@@ -65,7 +65,7 @@ class Told:
     kind: str
     narrative: int
     planting: int | None
-    """What most of the narrative's posts belonged to."""
+    """What most of the narrative's posts belonged to, since it last came back if it ever did."""
     lately: int | None
     """What most of its posts of the last day belonged to."""
     posts: int
@@ -319,12 +319,14 @@ class _Player:
         ).all()
         lately = [row.id for row in posts if row.event_at > now - LATELY]
         narrative = session.get_one(Narrative, alert.narrative_id)
+        woke_at = narrative.woke_at
+        wave = [row.id for row in posts if woke_at is None or row.event_at >= woke_at - LATELY]
         return Told(
             at=now,
             budget=self._budgets[alert.watch_list_id],
             kind=alert.kind,
             narrative=alert.narrative_id,
-            planting=belongs(self._posts[row.id].planting for row in posts),
+            planting=belongs(self._posts[number].planting for number in wave),
             lately=belongs(self._posts[number].planting for number in lately),
             posts=len(posts),
             urgency=alert.urgency,

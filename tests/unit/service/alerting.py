@@ -113,6 +113,7 @@ def measured(
         narrative_id=number,
         last_seen_at=narrative.last_seen_at,
         verdict=narrative.verdict,
+        woke_at=narrative.woke_at,
         spread=Spread(
             posts=narrative.posts,
             accounts=narrative.accounts,

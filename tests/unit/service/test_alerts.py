@@ -224,6 +224,31 @@ def test_one_alert_per_narrative_and_kind_though_it_is_measured_a_hundred_times(
     assert counts[0] == counts[70] == 1
 
 
+def test_a_narrative_that_comes_back_after_days_is_told_of_anew_and_once(
+    database: Database,
+) -> None:
+    story(database, 7)
+    assert raised(database, 7, stage=Stage.API, now=NOW - timedelta(days=5)) == 1
+    with database.write() as session:
+        told = session.scalars(select(Alert)).one()
+        told.handled_at = NOW - timedelta(days=4)
+        session.get_one(Narrative, 7).woke_at = NOW - timedelta(hours=1)
+
+    counts = [
+        raised(database, 7, stage=stage, now=NOW + timedelta(minutes=i))
+        for i, stage in enumerate([Stage.LILIN, Stage.OBOR, Stage.API, Stage.API, Stage.OBOR])
+    ]
+
+    assert counts == [1, 0, 1, 0, 0]
+    found = {alert.kind: alert for alert in alerts(database)}
+    assert {kind: alert.at for kind, alert in found.items()} == {
+        "obor": NOW,
+        "api": NOW + timedelta(minutes=2),
+    }
+    assert all(alert.handled_at is None for alert in found.values())
+    assert "Hidup lagi" in str(found["obor"].payload["why"])
+
+
 def test_a_fire_that_shrinks_is_no_new_torch(database: Database) -> None:
     story(database, 7)
     assert raised(database, 7, stage=Stage.API) == 1

@@ -184,3 +184,25 @@ def test_no_round_reads_every_narrative_or_every_post(database: Database) -> Non
             steps = " ".join(str(row[-1]) for row in plan)
             assert "SCAN narratives" not in steps, statement
             assert "SCAN posts" not in steps, statement
+
+
+@pytest.mark.parametrize("empty_database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(("out_hours", "wakes"), [(20, False), (30, True)])
+def test_what_comes_back_after_it_was_out_for_a_day_wakes(
+    database: Database, out_hours: int, wakes: bool
+) -> None:
+    out_since = NOW - timedelta(hours=out_hours)
+    story(database, 1, [f"{HOAX} {i}" for i in range(3)], due=MEASURE, stage="padam")
+    with database.write() as session:
+        session.get_one(Narrative, 1).stage_since = out_since
+
+    assert work(database) == 1
+
+    found = narrative(database, 1)
+    assert found.stage in (Stage.LILIN, Stage.OBOR)
+    assert found.woke_at == (NOW if wakes else None)
+
+    with database.write() as session:  # and is awake from then on
+        session.get_one(Narrative, 1).due = MEASURE
+    work(database, now=NOW + timedelta(minutes=5))
+    assert narrative(database, 1).woke_at == (NOW if wakes else None)
