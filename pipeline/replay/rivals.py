@@ -21,6 +21,7 @@ from pipeline.replay.earliness import Raised, Seen, belongs
 Levels = Callable[[Sequence[Seen]], list[float]]
 
 _CUTS: Final = 60
+OUT: Final = timedelta(hours=48)
 DAY: Final = timedelta(hours=24)
 HOUR: Final = timedelta(hours=1)
 
@@ -142,6 +143,22 @@ def cut_in_vain(
 def copies(seen: Sequence[Seen]) -> list[Seen]:
     """Return the posts with every wording as a narrative of its own: what needs no grouping."""
     return [replace(post, narrative=post.text) for post in seen]
+
+
+def waves(seen: Sequence[Seen]) -> list[Seen]:
+    """Return the posts with what comes back after ``OUT`` as a narrative of its own.
+
+    For the desk tells anew of what comes back after it was out for long; so may they.
+    """
+    last: dict[int, tuple[datetime, int]] = {}
+    out = []
+    for number, post in enumerate(seen):
+        at, wave = last.get(post.narrative, (post.at, number))
+        if post.at - at >= OUT:
+            wave = number
+        last[post.narrative] = max(at, post.at), wave
+        out.append(replace(post, narrative=wave))
+    return out
 
 
 def alarms(

@@ -319,7 +319,8 @@ def _method(found: Found) -> list[str]:
         "development, those of odd number in the second. "
         "The desk's constants were chosen on development texts and bursts alone (`--part dev`).",
         "- **An alert belongs** to what most of its narrative's posts at that moment are, since it "
-        "last came back if it had been out for a day or more. (A new one "
+        "last came back if it had been out for a day or more; the rivals too may tell anew of what "
+        "had no post for two days. (A new one "
         "of an old kind, as a fraud with other names, may join an older narrative and wake it; told "
         "by the posts of the last 24 hours, which an alert shows first, "
         f"{percent(interval([float(c.early) for c in lately]))} would be caught early, and "

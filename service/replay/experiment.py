@@ -19,7 +19,7 @@ from pipeline.replay.earliness import (
     whole_days,
 )
 from pipeline.replay.planting import FalseText, Plan, PlantedPost, Planting, hours_of, plant
-from pipeline.replay.rivals import alarms, copies, cut_for, cut_in_vain, rivals
+from pipeline.replay.rivals import alarms, copies, cut_for, cut_in_vain, rivals, waves
 from service.replay.material import Dated, planted
 from service.replay.run import STEP, Played, Rules, play
 from service.replay.scores import KeptScores
@@ -192,9 +192,9 @@ def rival_outcomes(
     since, until = setting.middle, setting.end
     days = (since - setting.start) / timedelta(days=1)
     out: dict[str, dict[int, Outcome]] = {}
-    alone = copies(played.seen)
+    together, alone = waves(played.seen), waves(copies(played.seen))
     ways = {
-        name: (levels_of, played.seen) for name, levels_of in rivals(flagged, setting.seed).items()
+        name: (levels_of, together) for name, levels_of in rivals(flagged, setting.seed).items()
     }
     ways |= {f"{name}{LETTER}": (ways[name][0], alone) for name in COPIES}
     for name, (levels_of, seen) in ways.items():
@@ -221,17 +221,18 @@ def _as_often(
         return sum(found.in_vain) / days
 
     out = {}
+    seen = waves(played.seen)
     for name, levels_of in rivals(flagged, setting.seed).items():
-        levels = levels_of(played.seen)
+        levels = levels_of(seen)
         cut = cut_in_vain(
             levels,
-            played.seen,
+            seen,
             until=setting.middle,
             a_day=BUDGET,
             in_vain=in_vain,
             most=VAIN,
         )
-        raised = alarms(levels, played.seen, cut=cut, a_day=BUDGET)
+        raised = alarms(levels, seen, cut=cut, a_day=BUDGET)
         out[name] = outcome(raised, plantings, since=setting.middle, until=setting.end)
     return out
 

@@ -35,6 +35,7 @@ from pipeline.replay.rivals import (
     risk_only,
     risky_volume,
     volume,
+    waves,
     z_score,
 )
 
@@ -324,3 +325,14 @@ def test_the_generous_cut_is_the_lowest_that_is_not_too_often_in_vain() -> None:
     assert cut(1) == 0.7
     assert cut(2) == 0.6
     assert cut(0, until=after(minutes=30)) == 0.9, "what comes later is not looked at"
+
+
+def test_what_comes_back_after_two_days_is_a_narrative_of_its_own() -> None:
+    rows = seen((0, 5, 0.1), (1, 6, 0.2), (40, 5, 0.3), (88, 5, 0.4), (89, 5, 0.5), (90, 6, 0.6))
+
+    found = [post.narrative for post in waves(rows)]
+
+    assert found[0] == found[2] != found[1]
+    assert found[3] == found[4]
+    assert len(set(found)) == 4
+    assert [post.risk for post in waves(rows)] == [post.risk for post in rows]
