@@ -32,6 +32,8 @@ _COPIED: Final = ("risk", "label", "technique", "platform", "source")
 _PLATFORM_NAMES: Final = {"twitter": "x"}
 """Names that feeds give a platform, and the desk's own; see ``service.pages.words.PLATFORMS``."""
 _TRIES: Final = 5
+_KEY: Final = 32
+"""Letters of a key: 128 bits, of which a million posts meet by chance once in 10²⁶ desks."""
 MINIMUM_REACH: Final = 10
 """Expected reach of a post about which nothing is known: a handful of readers."""
 MAXIMUM_REACH: Final = 10**10
@@ -102,7 +104,7 @@ def post_key(post: NewPost) -> str:
         if post.account or post.posted_at:
             at = post.posted_at.isoformat() if post.posted_at else ""
             identity = (*identity, post.account or "", at)
-    return hashlib.sha256("\x1f".join((post.platform, *identity)).encode()).hexdigest()
+    return hashlib.sha256("\x1f".join((post.platform, *identity)).encode()).hexdigest()[:_KEY]
 
 
 def expected_reach(engagement: dict[str, int]) -> int:

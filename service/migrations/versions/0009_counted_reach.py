@@ -34,5 +34,4 @@ def downgrade() -> None:
     """Take both away."""
     op.drop_index("ix_narratives_merged_into_id", "narratives")
     op.drop_index("ix_posts_reach_grown", "posts")
-    with op.batch_alter_table("posts") as posts:
-        posts.drop_column("counted_reach")
+    op.drop_column("posts", "counted_reach")

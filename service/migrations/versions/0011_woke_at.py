@@ -18,5 +18,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Take it away."""
-    with op.batch_alter_table("narratives") as narratives:
-        narratives.drop_column("woke_at")
+    op.drop_column("narratives", "woke_at")

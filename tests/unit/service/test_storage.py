@@ -62,6 +62,18 @@ def test_what_posts_were_found_by_survives_a_migration_back_and_forth(database: 
     assert belonging(database) == [1, 2, 1, 1]
 
 
+def test_a_post_from_before_keys_were_cut_is_known_when_it_is_sent_again(
+    database: Database,
+) -> None:
+    first = send(database, ["Tadi pagi kereta penuh sekali sampai tidak bisa duduk"])
+    migrate(database, "0011")
+    with database.write() as session:
+        session.connection().exec_driver_sql(f"UPDATE posts SET key = key || '{'a' * 32}'")
+    migrate(database)
+
+    assert send(database, ["Tadi pagi kereta penuh sekali sampai tidak bisa duduk"]) == first
+
+
 def test_many_rows_are_written_and_found_again(database: Database) -> None:
     insert_row = insert(cast("Any", NarrativeBucket.__table__))
     rows = [
