@@ -9,8 +9,8 @@ from service.alerts.service import rules_of
 from service.clarifications.nearest import Clarifications
 from service.database import Database
 from service.narratives.loop import EarlyWarning
-from service.narratives.placing import cores
 from service.operations.metrics import Metrics
+from service.operations.processes import cores
 from service.settings import Settings
 
 

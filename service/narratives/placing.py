@@ -9,10 +9,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import suppress
 from datetime import datetime
 from itertools import chain
 from typing import Any, Final, NamedTuple, Protocol
@@ -28,6 +26,7 @@ from pipeline.narratives import Arrival, Placement, State
 from service.bulk import among
 from service.database import Database
 from service.operations.memory import settle
+from service.operations.processes import follow_parent
 from service.tables import Digest, Narrative, StoredPost
 
 _PART: Final = 10_000
@@ -165,7 +164,7 @@ _here: Here | None = None
 def _begin(url: URL, space: Space) -> None:
     global _here  # noqa: PLW0603 - the one thing that a process of a pool can keep
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C comes to both; the first one ends this
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    follow_parent()
     _here = Here(Database(url.render_as_string(hide_password=False)), space)
     settle()
 
@@ -174,23 +173,9 @@ def _started() -> None:
     """Do nothing: asked for first, so that the process begins."""
 
 
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
 def _place(batch: Batch, next_id: int | None) -> Outcome:
     assert _here is not None
     return _here.place(batch, next_id)
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    with suppress(AttributeError):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def unpack_embedding(packed: bytes | None, space: Space) -> Floats | None:

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 
 from pipeline.replay.bursts import BURST_POSTS, bursts_of
 from pipeline.replay.planting import CannotPlant, FalseText
+from service.operations.processes import follow_parent
 from service.replay.experiment import (
     A_DAY,
     BUDGET,
@@ -242,7 +243,10 @@ def played_all(
     In processes, for a replay is one database after the other; none may share another's threads.
     """
     workers = min(len(settings) + len(feeds), os.cpu_count() or 1)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # theirs, or its idle threads fill the cores
+    with ProcessPoolExecutor(
+        workers, mp_context=get_context("spawn"), initializer=follow_parent
+    ) as pool:
         trials = {n: pool.submit(trial_of, settings[n], model) for n in longest_first(settings)}
         played = {
             name: pool.submit(played_of, feeds[name], model)
