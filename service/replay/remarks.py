@@ -99,12 +99,13 @@ BY_EYE: Final[tuple[str, ...]] = (
     "Jantung = Mati sebab Jantung”, told by three when it was raised. The seven others are messages "
     "of the vaccination campaign and news of it, in vain: the model gives the words “vaksin covid "
     "19” too much risk.",
-    "- **Finance minister, autumn 2025**: 26 in eight weeks. Worth a look: two chains of referral "
+    "- **Finance minister, autumn 2025**: 30 in eight weeks. Worth a look: two chains of referral "
     "spam that promise money for an app, and rumours of the minister's family that spread on the "
     "day of his oath (whose cousin he is, what his son “really” meant). In vain: genuine news of "
-    "the 200 trillion rupiah put into banks, one of which went as far as *api* with 29 posts, and "
-    "an essay of criticism. News and criticism of a minister are not the target; the one cure is "
-    "the watch-list (labels, least risk) until the model tells them better apart.",
+    "the 200 trillion rupiah put into banks, one of which went as far as *api* with 29 posts, an "
+    "essay of criticism, and people who say that a quotation of his is a meme. News, criticism and "
+    "debunks are not the target; the one cure is the watch-list (labels, least risk) until the "
+    "model tells them better apart.",
     "- **Police, winter 2024/25**: one, a pious greeting, in vain.",
     "- **Election 2023 and tax 2025**: none, though the election feed is full of the campaign's "
     "near-copies, which is what alarms of volume ring for.",
