@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from service.errors import DatabaseUnavailable
 
+_JSON: Final = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
 BUSY_SECONDS: Final = 5.0
 """How long a writer waits for another, or anyone for a connection, before the desk says so."""
 
@@ -66,7 +68,7 @@ class Database:
             max_overflow=8,
             pool_timeout=BUSY_SECONDS,
             json_serializer=_as_json,
-            json_deserializer=orjson.loads,
+            json_deserializer=_from_json,
             hide_parameters=True,  # an error's message must not carry a post's text into a log
             **options,
         )
@@ -102,8 +104,22 @@ class Database:
         self.engine.dispose()
 
 
+# By orjson, for thousands of rows a second have some; what it refuses (half of a surrogate pair in
+# a text) as the standard library has it.
+
+
 def _as_json(value: object) -> str:
-    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY).decode()
+    try:
+        return orjson.dumps(value, option=_JSON).decode()
+    except orjson.JSONEncodeError:
+        return json.dumps(value)
+
+
+def _from_json(written: str | bytes) -> Any:
+    try:
+        return orjson.loads(written)
+    except orjson.JSONDecodeError:
+        return json.loads(written)
 
 
 def _postgres_options(url: URL) -> dict[str, Any]:
