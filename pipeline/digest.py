@@ -128,15 +128,16 @@ def jaccard(a: Runs, b: Runs) -> float:
 
 
 _PLACES: Final = 1 << 24
+"""Places of ``BandIndex``'s note of what was ever added: 16 MB, once it is full."""
 
 
 class BandIndex:
     """Which posts stand in a band, in memory: 24 bytes for each band of each post.
 
-    A table on disk would be touched in 5 random places by every post that comes, which at a
-    million posts costs more than everything else (measured: 110 µs a post on SQLite). So it is
-    kept as sorted columns, the larger ones twice as large as the next or more, which are merged
-    as they grow (O'Neil et al., 1996, the log-structured merge tree).
+    A table on disk would be touched in some five random places by every post that comes, each a
+    page to read and to write, and the more the larger it grew. So it is kept as sorted columns,
+    the larger ones twice as large as the next or more, which are merged as they grow (O'Neil et
+    al., 1996, the log-structured merge tree).
     """
 
     def __init__(self) -> None:

@@ -15,8 +15,8 @@ def settle() -> None:
     """Do once what pays when everything is loaded and a long work begins.
 
     What loading the model left behind (some 130 MB) is given back to the system, where glibc can;
-    and Python's search for cycles leaves out what is there to stay (it took a sixth of the
-    grouping's time).
+    and Python's search for cycles leaves out what is there to stay: looking through it again and
+    again takes more time than much of the grouping.
     """
     gc.collect()
     gc.freeze()
