@@ -1,8 +1,9 @@
 """Simple alarms on the same narratives, each at the same budget: what early warning must beat.
 
 Each gives every post a level: how alarming its narrative is now. A narrative is alerted once, when
-its level reaches the cut, unless the day's budget is used up. The cut is the lowest with which no
-more narratives a day than the budget would have been alerted in the days of calibration.
+its level reaches the cut, unless the day's budget is used up; what comes back after days counts as
+another (``waves``). The cut is the lowest with which no more narratives a day than the budget
+would have been alerted in the days of calibration.
 """
 
 from __future__ import annotations

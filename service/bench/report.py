@@ -111,8 +111,9 @@ def _narratives(found: Narrated, machine: str) -> list[str]:
         "Posts taken in, grouped, measured and staged by the very code of the service, scoring "
         "apart, on SQLite, by one process and the second one that the grouping begins while many "
         "posts wait; the last 5,000 before each mark. A share of them repeats or retells one of "
-        "those that came last. What grows with the number stored is above all how many others a "
-        "post may be near to, by text and by meaning: at 10,000 few are there. The plain way is "
+        "those that came last. What grows with the number stored is how many others a post may be "
+        "near to, by text and by meaning (at 10,000 few are there), and the pages of the "
+        "database's indexes that each post touches. The plain way is "
         "the Jaccard with each of the last 2,000 "
         f"posts: {found.rival:,.0f} posts a second, without meaning, measuring or storing.",
         "",
