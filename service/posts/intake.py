@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -32,8 +33,12 @@ _COPIED: Final = ("risk", "label", "technique", "platform", "source")
 _PLATFORM_NAMES: Final = {"twitter": "x"}
 """Names that feeds give a platform, and the desk's own; see ``service.pages.words.PLATFORMS``."""
 _TRIES: Final = 5
-_KEY: Final = 32
-"""Letters of a key: 128 bits, of which a million posts meet by chance once in 10²⁶ desks."""
+_DIGEST: Final = 24
+"""Letters of a key's digest: 96 bits, of which a million posts meet by chance once in 10¹⁶ desks."""
+_PLACE: Final = 8
+"""Letters before it that keep posts of one time together."""
+_LONG_NUMBER: Final = 15
+"""Digits from which a platform's number grows with time: it begins with the moment."""
 MINIMUM_REACH: Final = 10
 """Expected reach of a post about which nothing is known: a handful of readers."""
 MAXIMUM_REACH: Final = 10**10
@@ -96,15 +101,24 @@ def post_key(post: NewPost) -> str:
     account and the time, so that a feed sent twice counts once, a chain message that is pasted
     again and again counts once, and the same words by two accounts are two posts: spread is made
     of them.
+
+    It begins with the time, as far as that is part of what makes the post the same: what comes in
+    now stands together in the index of keys, however many there are.
     """
+    place = None
     if post.external_id:
         identity: tuple[str, ...] = ("id", post.external_id)
+        number = post.external_id
+        if len(number) >= _LONG_NUMBER and number.isascii() and number.isdigit():
+            place = number[:_PLACE]
     else:
         identity = ("text", normalise(post.text))
         if post.account or post.posted_at:
-            at = post.posted_at.isoformat() if post.posted_at else ""
-            identity = (*identity, post.account or "", at)
-    return hashlib.sha256("\x1f".join((post.platform, *identity)).encode()).hexdigest()[:_KEY]
+            at = post.posted_at.astimezone(UTC) if post.posted_at else None
+            identity = (*identity, post.account or "", at.isoformat() if at else "")
+            place = f"{math.floor(at.timestamp()) % 16**_PLACE:08x}" if at else None
+    digest = hashlib.sha256("\x1f".join((post.platform, *identity)).encode()).hexdigest()
+    return (place or digest[-_PLACE:]) + digest[:_DIGEST]
 
 
 def expected_reach(engagement: dict[str, int]) -> int:
@@ -191,15 +205,14 @@ def store(
     }
     _update_known(session, known, engagement, times, rules)
     if fresh:
-        run_many(session, _INSERT_POST, _in_order(session, fresh))
+        run_many(session, _INSERT_POST, _numbered(session, fresh))
         # What is inserted in bulk passes the session's own count (service.operations.metrics).
         session.info.setdefault("new", Counter())["post"] += len(fresh)
-    ids = {key: row.id for key, row in known.items()} | _ids(session, fresh)
+    ids = {key: int(row.id) for key, row in known.items()}
+    ids |= {key: int(row["id"]) for key, row in fresh.items()}
     risky = {key for key, row in fresh.items() if row["risk"] >= rules.threshold}
     if risky:
-        items = [
-            _item(StoredPost(**{**fresh[key], "id": ids[key]}), rules, now) for key in sorted(risky)
-        ]
+        items = [_item(StoredPost(**fresh[key]), rules, now) for key in sorted(risky)]
         run_many(session, _INSERT_ITEM, items)
     queued = risky | {key for key, row in known.items() if row.item_id is not None}
     out: list[Stored] = []
@@ -210,23 +223,26 @@ def store(
     return out
 
 
-def _in_order(session: Session, fresh: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return new rows as they are inserted: numbered as they came, on PostgreSQL in order of key.
+def _numbered(session: Session, fresh: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Number new rows as they came, and return them in the order in which they are inserted.
 
     Narratives are told in the order of the numbers. PostgreSQL inserts row by row beside others,
-    who must meet the same keys in the same order; SQLite has one writer and numbers by itself.
+    who must meet the same keys in the same order; SQLite has one writer.
     """
     rows = list(fresh.values())
-    if session.get_bind().dialect.name == "sqlite":
-        return rows
-    numbers = session.scalars(
-        select(func.nextval(func.pg_get_serial_sequence("posts", "id"))).select_from(
-            func.generate_series(1, len(rows))
+    alone = session.get_bind().dialect.name == "sqlite"
+    if alone:
+        last = session.scalar(select(func.max(StoredPost.id))) or 0
+        numbers: Iterable[int] = range(last + 1, last + 1 + len(rows))
+    else:
+        numbers = session.scalars(
+            select(func.nextval(func.pg_get_serial_sequence("posts", "id"))).select_from(
+                func.generate_series(1, len(rows))
+            )
         )
-    )
     for row, number in zip(rows, numbers, strict=True):
         row["id"] = number
-    return sorted(rows, key=lambda row: str(row["key"]))
+    return rows if alone else sorted(rows, key=lambda row: str(row["key"]))
 
 
 def _known(session: Session, keys: Collection[str]) -> dict[str, Row[*tuple[Any, ...]]]:
@@ -277,13 +293,6 @@ def _update_known(
             .values(priority=priority(row.risk, reach, row.first_seen_at, rules))
             .execution_options(synchronize_session=False)
         )
-
-
-def _ids(session: Session, keys: Collection[str]) -> dict[str, int]:
-    rows = session.execute(
-        select(StoredPost.key, StoredPost.id).where(StoredPost.key.in_(set(keys)))
-    )
-    return {row.key: row.id for row in rows}
 
 
 def _accepted(session: Session, stored: Sequence[Stored]) -> list[Accepted]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from sqlalchemy import select
@@ -58,6 +58,24 @@ def test_a_post_is_the_same_post_by_its_number_or_else_by_its_words() -> None:
     plain = NewPost(text="Bantuan CAIR hari ini! https://a.example")
     assert post_key(plain) == post_key(NewPost(text="bantuan cair hari ini"))
     assert post_key(plain) != post_key(NewPost(text="bantuan cair besok"))
+    timed = replace(plain, posted_at=datetime(2026, 3, 1, 1, 30, tzinfo=UTC))
+    wib = timed.posted_at and timed.posted_at.astimezone(timezone(timedelta(hours=7)))
+    assert post_key(timed) == post_key(replace(timed, posted_at=wib))
+    assert post_key(timed) != post_key(plain)
+
+
+def test_keys_of_posts_stand_in_the_order_of_their_time() -> None:
+    start = datetime(2026, 3, 1, tzinfo=UTC)
+    minutes = [start + timedelta(minutes=n) for n in range(50)]
+    by_words = [NewPost(text=f"kabar {n % 3}", posted_at=at) for n, at in enumerate(minutes)]
+    by_number = [  # as X numbers its posts: milliseconds since its own year nought, then a counter
+        NewPost(text="a", external_id=str(int((at.timestamp() * 1000) - 1288834974657) << 22))
+        for at in minutes
+    ]
+    for posts in (by_words, by_number):
+        keys = [post_key(post) for post in posts]
+        assert keys == sorted(keys)
+        assert len(set(keys)) == len(posts)
 
 
 def test_a_post_sent_again_is_counted_and_not_stored_twice(database: Database) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, cast
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import insert, inspect, select, text
+from sqlalchemy import insert, inspect, select, text, update
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
@@ -19,7 +20,9 @@ from service.database import Database
 from service.errors import AuditBroken, DatabaseUnavailable, NotFound
 from service.migrations import migrate
 from service.narratives.grouping import Grouping
-from service.tables import AuditHead, AuditRow, NarrativeBucket, Table
+from service.posts.intake import NewPost, accept, post_key
+from service.queue.service import QueueRules
+from service.tables import AuditHead, AuditRow, NarrativeBucket, StoredPost, Table
 from tests.unit.service.test_narratives import belonging, group, send
 
 
@@ -62,16 +65,50 @@ def test_what_posts_were_found_by_survives_a_migration_back_and_forth(database: 
     assert belonging(database) == [1, 2, 1, 1]
 
 
-def test_a_post_from_before_keys_were_cut_is_known_when_it_is_sent_again(
-    database: Database,
-) -> None:
-    first = send(database, ["Tadi pagi kereta penuh sekali sampai tidak bisa duduk"])
+def test_posts_are_known_again_after_keys_changed_back_and_forth(database: Database) -> None:
+    wib = timezone(timedelta(hours=7))
+    told = "Tadi pagi kereta penuh sekali sampai tidak bisa duduk"
+    posts = [
+        NewPost(text=told, platform="x", external_id="1735689600000000001"),
+        NewPost(text=told, platform="x", external_id="7"),
+        NewPost(text=told, platform="youtube", external_id="dQw4w9WgXcQ"),
+        NewPost(text=told),
+        NewPost(text=told, account="warga"),
+        NewPost(text=told, account="warga", posted_at=datetime(2026, 3, 1, 1, 2, 3, 4, UTC)),
+        NewPost(text=told, account="warga", posted_at=datetime(2026, 3, 1, 9, 2, 3, tzinfo=wib)),
+        NewPost(text=told, posted_at=datetime(1969, 7, 20, 20, 17, 40, tzinfo=UTC)),
+    ]
+    keys = [post_key(post) for post in posts]
+    assert len(set(keys)) == len(posts)
+    score = FakeScorer().score_and_embed
+    accept(database, posts, score, QueueRules(threshold=0.9), model="fake-1")
+
     migrate(database, "0011")
     with database.write() as session:
         session.connection().exec_driver_sql(f"UPDATE posts SET key = key || '{'a' * 32}'")
     migrate(database)
 
-    assert send(database, ["Tadi pagi kereta penuh sekali sampai tidak bisa duduk"]) == first
+    with database.read() as session:
+        assert session.scalars(select(StoredPost.key).order_by(StoredPost.id)).all() == keys
+    again = accept(database, posts, score, QueueRules(threshold=0.9), model="fake-1")
+    assert all(found.seen_before for found in again)
+
+
+def test_two_posts_that_become_the_same_one_are_both_kept(database: Database) -> None:
+    at = datetime(2026, 3, 1, 9, tzinfo=UTC)
+    posts = [
+        NewPost(text="Kereta pagi ini penuh", account="warga", posted_at=at + timedelta(hours=n))
+        for n in range(2)
+    ]
+    accept(database, posts, FakeScorer().score_and_embed, QueueRules(threshold=0.9), model="fake-1")
+    migrate(database, "0012")
+    with database.write() as session:  # as if the second had been sent with another time zone
+        session.execute(update(StoredPost).values(posted_at=at))
+    migrate(database)
+
+    with database.read() as session:
+        kept = session.scalars(select(StoredPost.key).order_by(StoredPost.id)).all()
+    assert kept[0] == post_key(posts[0]) != kept[1]
 
 
 def test_many_rows_are_written_and_found_again(database: Database) -> None:
