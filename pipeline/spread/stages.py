@@ -35,6 +35,10 @@ BURNING: Final = 0.35
 NOT_BURNING: Final = 0.12
 BURNING_ACCOUNTS: Final = 4
 TAKEN_UP_ACCOUNTS: Final = 3
+LIKELY_LARGE: Final = 0.05
+"""Chance of growing large from which risk counts in full. With five alerts a day 47 % of 147
+planted narratives (development texts and bursts) were told of early so; with 0.02 39 %, with 0.1
+40 %, and with the chance itself as the factor 20 %. From ten a day on it makes no difference."""
 DWELL: Final = timedelta(hours=2)
 SILENCE_HOURS: Final = 24.0
 """Least silence that puts one out. After it, of those with 2 to 9 posts 5 to 17 % get even one
@@ -69,16 +73,18 @@ def aggregate_risk(risk_sum: float, posts: int) -> float:
 
 
 def urgency(risk: float, spread: Spread) -> float:
-    """Return the chance that a narrative is worth a person's attention now, 0 to 1.
+    """Return how much of a narrative's risk counts by now, 0 to 1: what alerts are chosen by.
 
-    It is worth it where it is kept as false or harmful (``risk`` is the calibrated chance of
-    that) and grows large: reaches ``LARGE`` posts, and half as many again as there are, for what
-    has already been said cannot be called back. The two are taken for independent: how a text
-    reads says little of how fast it spreads. What one or two accounts tell each other counts a
-    third or two: others have not taken it up.
+    ``risk`` (the calibrated chance that it is false or harmful) counts in full once it is
+    ``LIKELY_LARGE`` that it becomes large, half at half that chance; it does not count for more
+    when it *has* become large. So where few alerts can be read, the riskiest are told of while
+    they are small; a measure that grows with the narrative would have the cut-off wait for the
+    largest. What one or two accounts tell each other counts a third or two: others have not taken
+    it up.
     """
+    under_way = min(1.0, spread.forecast.large / LIKELY_LARGE)
     taken_up = min(1.0, spread.accounts / TAKEN_UP_ACCOUNTS)
-    return min(1.0, max(0.0, risk)) * spread.forecast.large * taken_up
+    return min(1.0, max(0.0, risk)) * under_way * taken_up
 
 
 def heat(spread: Spread, risk: float, stage: Stage) -> float:

@@ -41,7 +41,7 @@ class AlertOut(Model):
     narrative: int
     kind: Kind
     state: AlertState
-    held_because: Literal["cut_off", "budget"] | None
+    held_because: Literal["cut_off", "budget", "follow_up"] | None
     urgency: float
     due_at: datetime
     at: datetime

@@ -1,10 +1,11 @@
 """Alerts: once per narrative, kind and watch-list, before it is too late, and no more than can be
 read.
 
-A narrative is due for "obor" when the forecast says that it will leave *lilin* (before it does) or
-when it has left it, and for "api" when it enters *api*; never on a mere update. What is due is
-raised, or held back where it is less urgent than the watch-list's cut-off or the day's budget is
-spent; what is held is raised later if it still grows and there is room.
+A narrative is due when it enters *obor*, which is when the forecast says that it will be large
+before it is, and once more when it enters *api*; never on a mere update. What is due is raised, or
+held back where it is less urgent than the watch-list's cut-off or the day's budget is spent; what
+is held is raised later if it still grows and there is room. What is new goes before what was told
+of already: that a torch has become a fire is said while half of the budget is left.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ RAISED: Final = "raised"
 HELD: Final = "held"
 CUT_OFF: Final = "cut_off"
 BUDGET: Final = "budget"
+FOLLOW_UP: Final = "follow_up"
 LATE: Final = timedelta(hours=24)
 """A narrative without a post for so long is no news, though it came in only now."""
 
@@ -39,9 +41,6 @@ LATE: Final = timedelta(hours=24)
 class AlertRules:
     """The desk's settings for its alerts."""
 
-    catches: float = 0.15
-    """Chance of leaving *lilin* from which a candle is due. Less than what makes it an *obor*
-    (``pipeline.spread.CATCHING``), so that it is told before; how urgent it is decides then."""
     cut_off: float = 0.0
     """Least urgency (``pipeline.spread.urgency``) while there is no day of candidates to tell it:
     whatever is due, until the day's budget is spent."""
@@ -75,17 +74,12 @@ class Changed:
     urgency: float
 
 
-def due(changed: Changed, *, now: datetime, rules: AlertRules) -> str | None:
+def due(changed: Changed, *, now: datetime) -> str | None:
     """Return the kind of alert that a narrative is due for: obor, api or None."""
     if now - changed.last_seen_at > LATE or changed.verdict == Verdict.VALID:
         return None
     stage = changed.staged.stage
-    if stage is Stage.API:
-        return API
-    if stage is Stage.OBOR:
-        return OBOR
-    leaves = changed.spread.forecast.catches >= rules.catches
-    return OBOR if stage is Stage.LILIN and leaves else None
+    return stage.value if stage in (Stage.OBOR, Stage.API) else None
 
 
 def raise_due(
@@ -96,7 +90,7 @@ def raise_due(
     In the caller's transaction: alerts and their deliveries stand with what they tell of, or
     neither does. Who raises locks the watch-lists, so that two at once make one alert.
     """
-    found = [(c, kind) for c in changed if (kind := due(c, now=now, rules=rules))]
+    found = [(c, kind) for c in changed if (kind := due(c, now=now))]
     if not found:
         return 0
     found.sort(key=lambda pair: (-pair[0].urgency, pair[0].narrative_id))
@@ -191,7 +185,7 @@ class _Raising:
             alert = self._begun(changed, kind)
         else:
             alert.urgency = max(alert.urgency, changed.urgency)
-            reason = self._held_because(changed)
+            reason = self._held_because(changed, kind)
             if reason is not None or changed.spread.growth <= 0:
                 alert.held_because = reason or alert.held_because
                 return False
@@ -210,7 +204,7 @@ class _Raising:
 
     def _begun(self, changed: Changed, kind: str) -> Alert:
         """Return a new alert, raised or held; of a narrative that came back, the old one anew."""
-        reason = self._held_because(changed)
+        reason = self._held_because(changed, kind)
         key = (self.watch_list.id, changed.narrative_id, kind)
         alert = self.known.get(key)
         if alert is None:
@@ -236,7 +230,7 @@ class _Raising:
             risk=narrative.risk, platforms=narrative.platforms, labels=narrative.labels
         ) and (not criteria.reads or criteria.reads_in(self.texts(narrative.id)))
 
-    def _held_because(self, changed: Changed) -> str | None:
+    def _held_because(self, changed: Changed, kind: str) -> str | None:
         if self.cut_off is None:
             self.cut_off = cut_off_of(self.session, self.watch_list, now=self.now, rules=self.rules)
             self.raised = repository.raised_since(
@@ -245,7 +239,12 @@ class _Raising:
         assert self.raised is not None
         if changed.urgency < self.cut_off:
             return CUT_OFF
-        return None if budget.has_room(self.raised, self.watch_list.budget) else BUDGET
+        most = self.watch_list.budget
+        if not budget.has_room(self.raised, most):
+            return BUDGET
+        before = self._standing(changed, OBOR) if kind == API else None
+        follows = before is not None and before.state == RAISED
+        return FOLLOW_UP if follows and not budget.has_room_again(self.raised, most) else None
 
     def _say(self, alert: Alert, narrative: Narrative, changed: Changed) -> None:
         known = Known(

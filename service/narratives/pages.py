@@ -14,7 +14,6 @@ from fastapi.responses import HTMLResponse, Response, StreamingResponse
 from markupsafe import Markup
 
 from service.accounts.access import Caller, Right
-from service.alerts.service import AlertRules
 from service.errors import NotFound
 from service.narratives import charts, repository, timelines, verdicts
 from service.narratives.repository import STAGES, WATCHED, Cursor, Filters, Order
@@ -36,7 +35,7 @@ PAGE: Final = 25
 MINIMA: Final = (1, 2, 5, 10, 50)
 """What the list can be asked for: narratives of so many posts or more."""
 _CLIP_CHARS: Final = 240
-CATCHES: Final = AlertRules().catches
+HEADS_FOR_OBOR: Final = 0.15
 """Chance of leaving lilin from which a narrative is on its way to obor."""
 _HEADING: Final = 5
 """Of these, how many the list's head names, and among how many of the hottest they are sought."""
@@ -137,7 +136,7 @@ def list_page(request: Request, caller: Viewer, desk: TheDesk) -> HTMLResponse:
 def _heads_for_obor(narrative: Narrative) -> bool:
     """Return whether the forecast says that a narrative will leave lilin."""
     forecast = (narrative.spread or {}).get("forecast") or {}
-    return bool(forecast.get("catches", 0) >= CATCHES)
+    return bool(forecast.get("catches", 0) >= HEADS_FOR_OBOR)
 
 
 def _row(narrative: NarrativeOut, line: Line) -> Row:

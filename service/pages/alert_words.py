@@ -10,6 +10,7 @@ STATES: Final = {"raised": "Disampaikan", "held": "Ditahan"}
 HELD_BECAUSE: Final = {
     "cut_off": "kurang mendesak dibanding yang lain",
     "budget": "jatah 24 jam sudah terpakai",
+    "follow_up": "sudah pernah disampaikan; sisa jatah untuk yang baru",
 }
 HANDLED: Final = {"belum": "Belum ditangani", "sudah": "Sudah ditangani"}
 DONE: Final = {

@@ -30,6 +30,7 @@ from pipeline.spread.stages import (
     BURNING,
     CATCHING_POSTS,
     DWELL,
+    LIKELY_LARGE,
     NOT_CATCHING,
     SILENCE_HOURS,
 )
@@ -269,17 +270,27 @@ def test_the_aggregated_risk_lies_between_that_of_the_posts_and_that_of_chatter(
 
 
 @given(st.floats(0, 1), chances, st.integers(1, 50))
-def test_urgency_is_a_chance_and_no_more_than_the_risk(
+def test_urgency_is_a_share_of_the_risk_and_never_falls_as_a_narrative_grows(
     risk: float, large: float, accounts: int
 ) -> None:
     spread = replace(changed(FEW, catches=1.0, large=large), accounts=accounts)
-    assert 0 <= urgency(risk, spread) <= min(risk, large)
+    found = urgency(risk, spread)
+    assert 0 <= found <= risk
+    more = replace(changed(spread, catches=1.0, large=min(1.0, large + 0.1)), accounts=accounts + 1)
+    assert urgency(risk, more) >= found
+
+
+def test_once_it_is_under_way_the_riskier_is_more_urgent_however_large_the_other_is() -> None:
+    small, large = (changed(FEW, catches=1.0, large=chance) for chance in (LIKELY_LARGE, 0.9))
+    assert urgency(0.5, small) == urgency(0.5, large) == 0.5
+    assert urgency(0.6, small) > urgency(0.5, large)
+    assert urgency(0.5, changed(FEW, catches=1.0, large=LIKELY_LARGE / 2)) == pytest.approx(0.25)
 
 
 def test_what_others_take_up_is_more_urgent_than_what_one_account_repeats() -> None:
     spread = changed(FEW, catches=1.0, large=0.3)
-    assert urgency(0.5, replace(spread, accounts=1)) == pytest.approx(0.05)
-    assert urgency(0.5, spread) == pytest.approx(0.15)
+    assert urgency(0.5, replace(spread, accounts=1)) == pytest.approx(0.5 / 3)
+    assert urgency(0.5, spread) == pytest.approx(0.5)
 
 
 def test_of_equal_narratives_the_higher_stage_is_hotter_and_the_dead_one_cold() -> None:

@@ -101,7 +101,7 @@ def measured(
     session: Session,
     number: int,
     *,
-    stage: Stage = Stage.LILIN,
+    stage: Stage = Stage.OBOR,
     catches: float = 0.9,
     urgency: float = 1.0,
     growth: float = 0.5,

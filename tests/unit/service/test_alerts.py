@@ -194,8 +194,7 @@ def test_no_text_and_no_term_breaks_the_matching(text: str, term: str) -> None:
 @pytest.mark.parametrize(
     ("how", "kinds"),
     [
-        ({"stage": Stage.LILIN, "catches": 0.9}, ["obor"]),
-        ({"stage": Stage.LILIN, "catches": 0.1}, []),
+        ({"stage": Stage.LILIN, "catches": 0.9}, []),
         ({"stage": Stage.OBOR, "catches": 0.1}, ["obor"]),
         ({"stage": Stage.API}, ["api"]),
         ({"stage": Stage.QUIET, "catches": 0.9}, []),
@@ -203,7 +202,7 @@ def test_no_text_and_no_term_breaks_the_matching(text: str, term: str) -> None:
     ],
     ids=str,
 )
-def test_an_alert_is_due_by_stage_and_forecast(
+def test_an_alert_is_due_by_stage(
     database: Database, how: dict[str, Any], kinds: list[str]
 ) -> None:
     story(database, 7)
@@ -221,7 +220,7 @@ def test_one_alert_per_narrative_and_kind_though_it_is_measured_a_hundred_times(
     ]
     assert sum(counts) == 2
     assert [(a.kind, a.state) for a in alerts(database)] == [("obor", "raised"), ("api", "raised")]
-    assert counts[0] == counts[70] == 1
+    assert counts[40] == counts[70] == 1
 
 
 def test_a_narrative_that_comes_back_after_days_is_told_of_anew_and_once(
@@ -239,10 +238,10 @@ def test_a_narrative_that_comes_back_after_days_is_told_of_anew_and_once(
         for i, stage in enumerate([Stage.LILIN, Stage.OBOR, Stage.API, Stage.API, Stage.OBOR])
     ]
 
-    assert counts == [1, 0, 1, 0, 0]
+    assert counts == [0, 1, 1, 0, 0]
     found = {alert.kind: alert for alert in alerts(database)}
     assert {kind: alert.at for kind, alert in found.items()} == {
-        "obor": NOW,
+        "obor": NOW + timedelta(minutes=1),
         "api": NOW + timedelta(minutes=2),
     }
     assert all(alert.handled_at is None for alert in found.values())
@@ -354,6 +353,47 @@ def test_no_more_are_raised_in_24_hours_than_can_be_read_and_the_most_urgent_fir
     assert found == dict.fromkeys((4, 5, 6), ("raised", None)) | dict.fromkeys(
         (1, 2, 3), ("held", "budget")
     )
+
+
+def test_what_is_new_goes_before_what_was_told_of_already(database: Database) -> None:
+    watch(database, most=4)
+    later = NOW + timedelta(hours=25)
+    for number in (1, 2, 3, 4, 5):
+        story(database, number, last=later)
+    assert raised(database, 1, 2) == 2
+    assert raised(database, 1, stage=Stage.API) == 0  # half of the four are used
+    assert raised(database, 3, stage=Stage.API) == 1  # nobody knows of this one
+    assert raised(database, 4) == 1
+    assert raised(database, 5) == 0
+    held = {a.narrative_id: a.held_because for a in alerts(database, state="held")}
+    assert held == {1: "follow_up", 5: "budget"}
+
+    assert raised(database, 1, now=later, stage=Stage.API) == 1
+    told = [(a.narrative_id, a.kind, a.at) for a in alerts(database, state="raised")]
+    assert (1, "api", later) in told
+
+
+def test_the_shadow_run_puts_what_is_new_first_too() -> None:
+    hours = [(1, "obor"), (2, "obor"), (1, "api"), (3, "api"), (4, "obor"), (5, "obor")]
+    run = budget.shadow(
+        [
+            Candidate(narrative_id=n, kind=kind, at=NOW - timedelta(hours=20 - i), urgency=0.5)
+            for i, (n, kind) in enumerate(hours)
+        ],
+        budget=4,
+        now=NOW,
+        since=NOW - 8 * DAY,
+        default=0.0,
+        floor=0.0,
+        zone=WIB,
+    )
+    assert [(c.narrative_id, c.kind) for c in reversed(run.raised)] == [
+        (1, "obor"),
+        (2, "obor"),
+        (3, "api"),
+        (4, "obor"),
+    ]
+    assert (run.below, run.over) == (0, 2)
 
 
 def test_what_is_held_is_raised_later_if_it_grows_and_there_is_room(database: Database) -> None:
@@ -744,7 +784,7 @@ def test_the_payload_has_a_version_and_all_that_is_needed_to_act(database: Datab
     assert "[" in content["draft"]
     assert not {"delivery", "kind", "created_at"} & content.keys()
     lines = "\n".join(plain(Message.of(content)))
-    assert lines.startswith("Menuju obor: ")
+    assert lines.startswith("Obor: ")
     assert "Kiriman terbaru" in lines
     assert content["link"] in lines
 
@@ -808,7 +848,7 @@ def test_an_alert_reaches_a_real_receiver(database: Database) -> None:
     (alert,) = alerts(database)
     assert (body["version"], body["kind"], body["level"]) == (1, "alert", "obor")
     assert (body["alert"], body["narrative"]) == (alert.id, 7)
-    assert body["message"]["title"] == f"Menuju obor: {HOAX}"
+    assert body["message"]["title"] == f"Obor: {HOAX}"
 
 
 def test_alerts_and_deliveries_stand_or_fall_with_the_transaction(database: Database) -> None:
