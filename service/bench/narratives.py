@@ -49,6 +49,8 @@ WARM: Final = 2_500
 """Posts told right before those that are timed."""
 Told = tuple[NewPost, tuple[Score, Floats]]
 _START: Final = datetime(2026, 1, 1, tzinfo=UTC)
+_X_BEGAN: Final = 1_288_834_974_657
+"""Milliseconds from which X numbers its posts: the moment since then, and 22 bits for the rest."""
 _WORDS: Final = (
     "kemarin besok pagi malam warga kota desa pasar jalan sekolah kantor rumah harga beras "
     "minyak guru petani sopir bus kereta hujan banjir listrik air gas pajak kartu uang bank"
@@ -179,12 +181,13 @@ def _chunks(
                     vector /= np.float32(np.linalg.norm(vector))
                 recent.insert(0, (text, (score, vector)))
                 del recent[400:]
+            at = _START + timedelta(days=number / PER_DAY)
             post = NewPost(
                 text=text,
                 platform="x",
-                external_id=str(number),
+                external_id=str(int(at.timestamp() * 1000) - _X_BEGAN << 22),
                 account=f"akun{dice.randrange(20_000)}",
-                posted_at=_START + timedelta(days=number / PER_DAY),
+                posted_at=at,
             )
             # The scorer has the normalised text at hand, as it does when a post comes in.
             normalise(text)
