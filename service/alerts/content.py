@@ -219,11 +219,17 @@ def message_of(content: Content) -> Message:
         Section(heading="Catatan", lines=_lines([content.note])),
     ]
     return Message(
-        title=f"{words.STAGES[content.level]}: {content.title}",
+        title=f"{_heading(content)}: {content.title}",
         summary=content.summary,
         sections=tuple(section for section in sections if section.lines),
         link=content.link if content.link.startswith("http") else None,
     )
+
+
+def _heading(content: Content) -> str:
+    """Return the stage that was entered, or the one that a narrative is on its way to."""
+    said = words.STAGES[content.level]
+    return said if content.stage == content.level else f"Menuju {said.lower()}"
 
 
 def sources_said(content: Content) -> str:

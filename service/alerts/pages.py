@@ -87,6 +87,7 @@ def alerts_page(request: Request, caller: Viewer, desk: TheDesk) -> HTMLResponse
         sent = repository.deliveries_of(session, [alert.id for alert in page.alerts])
         watch_lists = repository.watch_lists(session)
         dead = outbox.dead_count(session)
+        told = repository.told(session, 1)
     return render(
         request,
         "peringatan.html",
@@ -97,6 +98,7 @@ def alerts_page(request: Request, caller: Viewer, desk: TheDesk) -> HTMLResponse
         sent=sent,
         watch_lists=watch_lists,
         dead=dead,
+        since=told[0].timestamp() if told else 0,
         next=wanted.link(setelah=cursor(page.next)) if page.next else None,
         back=wanted.link(),
     )

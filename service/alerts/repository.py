@@ -101,6 +101,12 @@ def newest_texts(session: Session, narrative_id: int, most: int = TEXTS) -> Sequ
     ).all()
 
 
+def told(session: Session, most: int = 20) -> list[datetime]:
+    """Return when the latest alerts were raised, the latest first."""
+    query = select(Alert.at).where(Alert.state == "raised").order_by(Alert.at.desc()).limit(most)
+    return list(session.scalars(query))
+
+
 def raised_since(session: Session, watch_list_id: int, since: datetime, now: datetime) -> int:
     """Return how many alerts a watch-list had after ``since``, until ``now``."""
     return _count(

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from service.accounts import sessions
+from service.alerts import repository as alerts
 from service.database import Database
 from service.errors import DatabaseUnavailable, TooOften
 from service.narratives import repository
@@ -44,7 +45,7 @@ Counts = dict[str, Any]
 def counts(session: Session) -> Counts:
     """Return the desk's counts: open items, narratives by stage, when the latest entered theirs.
 
-    And the alerts of the last month that nobody has handled.
+    And the alerts of the last month that nobody has handled, and when the latest were raised.
     """
     open_items = select(func.count()).select_from(QueueItem).where(QueueItem.open)
     waiting = (
@@ -61,6 +62,7 @@ def counts(session: Session) -> Counts:
         "alerts": session.scalar(waiting) or 0,
         "stages": repository.stage_counts(session),
         "moved": [moment.timestamp() for moment in repository.moved(session)],
+        "told": [moment.timestamp() for moment in alerts.told(session)],
     }
 
 

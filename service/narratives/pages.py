@@ -14,6 +14,7 @@ from fastapi.responses import HTMLResponse, Response, StreamingResponse
 from markupsafe import Markup
 
 from service.accounts.access import Caller, Right
+from service.alerts.service import HEADS_FOR_OBOR
 from service.errors import NotFound
 from service.narratives import charts, repository, timelines, verdicts
 from service.narratives.repository import STAGES, WATCHED, Cursor, Filters, Order
@@ -35,8 +36,6 @@ PAGE: Final = 25
 MINIMA: Final = (1, 2, 5, 10, 50)
 """What the list can be asked for: narratives of so many posts or more."""
 _CLIP_CHARS: Final = 240
-HEADS_FOR_OBOR: Final = 0.15
-"""Chance of leaving lilin from which a narrative is on its way to obor."""
 _HEADING: Final = 5
 """Of these, how many the list's head names, and among how many of the hottest they are sought."""
 _SOUGHT: Final = 200

@@ -108,6 +108,7 @@ def work(
                 last_seen_at=seen.last_seen_at,
                 verdict=seen.verdict,
                 woke_at=woke_at,
+                risk=seen.risk,
                 spread=spread,
                 staged=staged,
                 urgency=urgency(seen.risk, spread),

@@ -110,10 +110,14 @@ def test_an_alert_comes_by_itself_and_says_what_is_needed_to_act(
     page.goto("/peringatan")
     count = page.locator(".top [data-live=alerts]")
     expect(count).to_have_text("1")  # the narrative of the sample feed that has just begun
+    news = page.locator("#kabar-peringatan")
+    expect(news).to_be_hidden()
     send(page, desk)
     expect(count).to_have_text("2", timeout=60_000)  # nobody has loaded anything anew
     expect(page.locator("ol.alerts > li")).to_have_count(1)
-    page.reload()
+    expect(news).to_contain_text("1 peringatan baru")
+    news.get_by_role("link", name="muat ulang").click()
+    expect(news).to_be_hidden()
     expect(page.locator("ol.alerts > li")).to_have_count(2)
     expect(page.locator("ol.alerts > li").first).to_contain_text("hanya di halaman ini")
     shoot(page, "peringatan")

@@ -161,16 +161,17 @@
       place.textContent = value.toLocaleString("id-ID");
       if ("quiet" in place.dataset) place.hidden = !value;
     }
-    const news = document.getElementById("kabar-narasi");
+    const news = document.querySelector("[data-news]");
     if (!news) return;
-    const many = counts.moved.filter((moment) => moment > Number(news.dataset.since)).length;
+    const moments = counts[news.dataset.news];
+    const many = moments.filter((moment) => moment > Number(news.dataset.since)).length;
     news.hidden = !many;
     if (!many || news.dataset.many === String(many)) return;
     news.dataset.many = many;
     const link = document.createElement("a");
     link.href = location.href;
     link.textContent = "muat ulang";
-    news.replaceChildren(`${many === counts.moved.length ? `${many} atau lebih` : many} narasi baru atau berganti tahap — `, link, ".");
+    news.replaceChildren(`${many === moments.length && many > 1 ? `${many} atau lebih` : many} ${news.dataset.said} — `, link, ".");
   }
 
   document.addEventListener("visibilitychange", () => (document.hidden ? hush() : listen()));

@@ -101,8 +101,9 @@ def measured(
     session: Session,
     number: int,
     *,
-    stage: Stage = Stage.OBOR,
+    stage: Stage = Stage.LILIN,
     catches: float = 0.9,
+    risk: float = 0.9,
     urgency: float = 1.0,
     growth: float = 0.5,
     signs: Sequence[Sign] = (),
@@ -114,6 +115,7 @@ def measured(
         last_seen_at=narrative.last_seen_at,
         verdict=narrative.verdict,
         woke_at=narrative.woke_at,
+        risk=risk,
         spread=Spread(
             posts=narrative.posts,
             accounts=narrative.accounts,

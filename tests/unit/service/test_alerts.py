@@ -194,7 +194,9 @@ def test_no_text_and_no_term_breaks_the_matching(text: str, term: str) -> None:
 @pytest.mark.parametrize(
     ("how", "kinds"),
     [
-        ({"stage": Stage.LILIN, "catches": 0.9}, []),
+        ({"stage": Stage.LILIN, "catches": 0.2, "risk": 0.5}, ["obor"]),
+        ({"stage": Stage.LILIN, "catches": 0.2, "risk": 0.49}, []),
+        ({"stage": Stage.LILIN, "catches": 0.1}, []),
         ({"stage": Stage.OBOR, "catches": 0.1}, ["obor"]),
         ({"stage": Stage.API}, ["api"]),
         ({"stage": Stage.QUIET, "catches": 0.9}, []),
@@ -202,7 +204,7 @@ def test_no_text_and_no_term_breaks_the_matching(text: str, term: str) -> None:
     ],
     ids=str,
 )
-def test_an_alert_is_due_by_stage(
+def test_an_alert_is_due_by_stage_forecast_and_risk(
     database: Database, how: dict[str, Any], kinds: list[str]
 ) -> None:
     story(database, 7)
@@ -220,7 +222,7 @@ def test_one_alert_per_narrative_and_kind_though_it_is_measured_a_hundred_times(
     ]
     assert sum(counts) == 2
     assert [(a.kind, a.state) for a in alerts(database)] == [("obor", "raised"), ("api", "raised")]
-    assert counts[40] == counts[70] == 1
+    assert counts[0] == counts[70] == 1
 
 
 def test_a_narrative_that_comes_back_after_days_is_told_of_anew_and_once(
@@ -238,10 +240,10 @@ def test_a_narrative_that_comes_back_after_days_is_told_of_anew_and_once(
         for i, stage in enumerate([Stage.LILIN, Stage.OBOR, Stage.API, Stage.API, Stage.OBOR])
     ]
 
-    assert counts == [0, 1, 1, 0, 0]
+    assert counts == [1, 0, 1, 0, 0]
     found = {alert.kind: alert for alert in alerts(database)}
     assert {kind: alert.at for kind, alert in found.items()} == {
-        "obor": NOW + timedelta(minutes=1),
+        "obor": NOW,
         "api": NOW + timedelta(minutes=2),
     }
     assert all(alert.handled_at is None for alert in found.values())
@@ -784,7 +786,7 @@ def test_the_payload_has_a_version_and_all_that_is_needed_to_act(database: Datab
     assert "[" in content["draft"]
     assert not {"delivery", "kind", "created_at"} & content.keys()
     lines = "\n".join(plain(Message.of(content)))
-    assert lines.startswith("Obor: ")
+    assert lines.startswith("Menuju obor: ")
     assert "Kiriman terbaru" in lines
     assert content["link"] in lines
 
@@ -848,7 +850,7 @@ def test_an_alert_reaches_a_real_receiver(database: Database) -> None:
     (alert,) = alerts(database)
     assert (body["version"], body["kind"], body["level"]) == (1, "alert", "obor")
     assert (body["alert"], body["narrative"]) == (alert.id, 7)
-    assert body["message"]["title"] == f"Obor: {HOAX}"
+    assert body["message"]["title"] == f"Menuju obor: {HOAX}"
 
 
 def test_alerts_and_deliveries_stand_or_fall_with_the_transaction(database: Database) -> None:
