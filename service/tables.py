@@ -669,11 +669,14 @@ class WatchList(Table):
 
 
 class Alert(Table):
-    """That a narrative was due for one watch-list, once per kind; raised, or held back."""
+    """That a narrative was due for one watch-list, raised or held back.
+
+    Once per kind; and once more each time that it comes back after it was out for long.
+    """
 
     __tablename__ = "alerts"
     __table_args__ = (
-        UniqueConstraint("watch_list_id", "narrative_id", "kind"),
+        UniqueConstraint("watch_list_id", "narrative_id", "kind", "wave"),
         Index("ix_alerts_watch_list_id_state_at", "watch_list_id", "state", "at"),
         Index("ix_alerts_watch_list_id_due_at", "watch_list_id", "due_at"),
         Index("ix_alerts_at_id", "at", "id"),
@@ -689,9 +692,12 @@ class Alert(Table):
     )
     kind: Mapped[str] = mapped_column(String(10))
     """The stage that the narrative is about to enter or has entered."""
+    wave: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    """How often it had been told of before and came back."""
     state: Mapped[str] = mapped_column(String(10))
     held_because: Mapped[str | None] = mapped_column(String(10))
-    """cut_off (not urgent enough) or budget (the day's is spent)."""
+    """cut_off (not urgent enough), budget (the day's is spent) or follow_up (half of it is, and
+    the narrative was told of)."""
     urgency: Mapped[float]
     """The highest it came to."""
     due_at: Mapped[datetime] = mapped_column(Utc)

@@ -75,10 +75,11 @@ def narratives_of(session: Session, numbers: Collection[int]) -> dict[int, Narra
 def alerts_of(
     session: Session, narrative_ids: Collection[int]
 ) -> dict[tuple[int, int, str], Alert]:
-    """Return the alerts of narratives by watch-list, narrative and kind; what they say is not
-    read.
+    """Return the latest alerts of narratives by watch-list, narrative and kind.
+
+    What they say is not read.
     """
-    wanted = select(Alert).where(Alert.narrative_id.in_(narrative_ids))
+    wanted = select(Alert).where(Alert.narrative_id.in_(narrative_ids)).order_by(Alert.wave)
     found = session.scalars(wanted.options(defer(Alert.payload)))
     return {(a.watch_list_id, a.narrative_id, a.kind): a for a in found}
 

@@ -217,20 +217,25 @@ class _Raising:
         return None if past else alert
 
     def _begun(self, changed: Changed, kind: str) -> Alert:
-        """Return a new alert, raised or held; of a narrative that came back, the old one anew."""
+        """Return a new alert, raised or held; one from before the narrative came back stays."""
         reason = self._held_because(changed, kind)
         key = (self.watch_list.id, changed.narrative_id, kind)
-        alert = self.known.get(key)
-        if alert is None:
-            alert = Alert(
-                watch_list_id=self.watch_list.id, narrative_id=changed.narrative_id, kind=kind
-            )
-            self.session.add(alert)
-            self.known[key] = alert
-        alert.state, alert.held_because = HELD if reason else RAISED, reason
-        alert.urgency, alert.due_at, alert.at = changed.urgency, self.now, self.now
-        alert.handled_at, alert.handled_by_id, alert.payload = None, None, {}
+        before = self.known.get(key)
+        alert = Alert(
+            watch_list_id=self.watch_list.id,
+            narrative_id=changed.narrative_id,
+            kind=kind,
+            wave=0 if before is None else before.wave + 1,
+            state=HELD if reason else RAISED,
+            held_because=reason,
+            urgency=changed.urgency,
+            due_at=self.now,
+            at=self.now,
+            payload={},
+        )
+        self.session.add(alert)
         self.session.flush()
+        self.known[key] = alert
         return alert
 
     def _is_past(self, changed: Changed, kind: str) -> bool:

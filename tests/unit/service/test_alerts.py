@@ -28,6 +28,7 @@ from service.alerts.watchlists import Criteria, Texts, language_of, words_of
 from service.audit import trail
 from service.clarifications.nearest import Nearest
 from service.database import Database
+from service.migrations import migrate
 from service.pages.words import WIB
 from service.tables import (
     Account,
@@ -241,13 +242,21 @@ def test_a_narrative_that_comes_back_after_days_is_told_of_anew_and_once(
     ]
 
     assert counts == [1, 0, 1, 0, 0]
-    found = {alert.kind: alert for alert in alerts(database)}
-    assert {kind: alert.at for kind, alert in found.items()} == {
-        "obor": NOW,
-        "api": NOW + timedelta(minutes=2),
-    }
-    assert all(alert.handled_at is None for alert in found.values())
-    assert "Hidup lagi" in str(found["obor"].payload["why"])
+    before, *anew = alerts(database)
+    assert [(alert.kind, alert.at) for alert in anew] == [
+        ("obor", NOW),
+        ("api", NOW + timedelta(minutes=2)),
+    ]
+    assert all(alert.handled_at is None for alert in anew)
+    assert "Hidup lagi" in str(anew[0].payload["why"])
+    # What was told and seen to before stands as it was.
+    assert (before.kind, before.at) == ("api", NOW - timedelta(days=5))
+    assert before.handled_at == NOW - timedelta(days=4)
+    assert "Hidup lagi" not in str(before.payload["why"])
+
+    migrate(database, "0013")
+    migrate(database)
+    assert [(alert.kind, alert.wave) for alert in alerts(database)] == [("obor", 0), ("api", 0)]
 
 
 def test_a_fire_that_shrinks_is_no_new_torch(database: Database) -> None:
