@@ -42,7 +42,9 @@ WATCHED: Final = 0.05
 """Share of what is told anew that is risky enough to be watched: 1 to 4 % of election and vaccine
 chatter, 12 to 17 % of posts on police and minister."""
 MARKS: Final = (10_000, 30_000, 100_000, 300_000, 1_000_000)
-_WINDOW: Final = 5_000
+WINDOW: Final = 20_000
+"""Posts that are timed before a mark, or half of all there are by then. In fewer it shows whether
+one of the database's checkpoints happens to lie among them."""
 BEHIND: Final = 2
 """Chunks that wait while the next one comes in."""
 WARM: Final = 2_500
@@ -91,18 +93,19 @@ def measure_narratives(url: str, *, most: int, say: Callable[[str], None]) -> Na
     for done, chunk in _chunks(base, scored, most):
         total = done + len(chunk)
         mark = next((n for n in marks if n >= total), most)
+        window = min(WINDOW, mark // 2)
         held.append(chunk)
         if total == mark:  # told together, so that nothing is worked on while texts are made
-            for one in held[: -_WINDOW // CHUNK]:
+            for one in held[: -window // CHUNK]:
                 desk.take(one)
             desk.spent = [0.0, 0.0]
-            for one in held[-_WINDOW // CHUNK :]:
+            for one in held[-window // CHUNK :]:
                 desk.take(one)
-            rate = _WINDOW / sum(desk.spent)
+            rate = window / sum(desk.spent)
             found.paces.append(Pace(total, rate, *desk.spent))
             say(f"{total:,} stored: {rate:,.0f} posts a second")
             held.clear()
-        elif mark - total >= _WINDOW + WARM:
+        elif mark - total >= window + WARM:
             desk.take(held.pop())
     desk.finish()
     database.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from service.bench.clients import CLIENTS, Load
-from service.bench.narratives import Narrated
+from service.bench.narratives import WINDOW, Narrated
 from service.bench.queue import Queue
 from service.bench.run import Measured
 
@@ -109,7 +109,8 @@ def _narratives(found: Narrated, machine: str) -> list[str]:
         f"Written by `lilin bench-desk --parts f` on: {machine}. "
         "Posts taken in, grouped, measured and staged by the very code of the service, scoring "
         "apart, on SQLite, by one process and the second one that the grouping begins while many "
-        "posts wait; the last 5,000 before each mark. A share of them repeats or retells one of "
+        f"posts wait; the last {WINDOW:,} before each mark, or half of all. "
+        "A share of them repeats or retells one of "
         "those that came last. What grows with the number stored is how many others a post may be "
         "near to, by text and by meaning: at 10,000, the first day of a desk, few are there. Posts "
         "have numbers as X gives them, which grow with time, as do the keys of posts without a "
