@@ -38,9 +38,10 @@ HEADS_FOR_OBOR: Final = 0.15
 """Chance of leaving *lilin* from which a candle is on the way to *obor*; a torch has more
 (``pipeline.spread.CATCHING``)."""
 LIKELY_FALSE: Final = 0.5
-"""Aggregated risk from which one is told of on the way. Told of then, all are caught a post earlier
-and not more often (84 % of 147 planted narratives at 20 alerts a day, development texts and
-bursts), and 3.9 alerts a day are in vain; from this risk on 2.9, never 2.6."""
+"""Aggregated risk from which one is told of on the way. With 20 alerts a day 84 % of 147 planted
+narratives are caught early (development texts and bursts) and 2.9 alerts a day are in vain. If all
+were told of on the way, it would be 83 % and 3.9, in the median a post earlier; if none, 84 % and
+2.6."""
 LATE: Final = timedelta(hours=24)
 """A narrative without a post for so long is no news, though it came in only now."""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field
 
 from models.scorer import Score
 from service.accounts.access import Caller
@@ -77,6 +77,13 @@ class Engagement(Model):
     followers: Annotated[int | None, Field(ge=0, le=10**12)] = None
 
 
+def _in_utc(at: datetime) -> datetime:
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("in UTC this is before the year 1 or after the year 9999") from None
+
+
 class PostIn(Model):
     """One post as it was seen."""
 
@@ -85,7 +92,7 @@ class PostIn(Model):
     external_id: Annotated[str | None, Field(max_length=200)] = None
     account: Annotated[str | None, Field(max_length=200)] = None
     url: Annotated[str | None, Field(max_length=2000, pattern="^https?://")] = None
-    posted_at: AwareDatetime | None = None
+    posted_at: Annotated[AwareDatetime, AfterValidator(_in_utc)] | None = None
     engagement: Engagement = Engagement()
 
     def new_post(self) -> NewPost:

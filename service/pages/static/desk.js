@@ -171,7 +171,7 @@
     const link = document.createElement("a");
     link.href = location.href;
     link.textContent = "muat ulang";
-    news.replaceChildren(`${many === moments.length && many > 1 ? `${many} atau lebih` : many} ${news.dataset.said} — `, link, ".");
+    news.replaceChildren(`${many >= 20 ? `${many} atau lebih` : many} ${news.dataset.said} — `, link, ".");
   }
 
   document.addEventListener("visibilitychange", () => (document.hidden ? hush() : listen()));

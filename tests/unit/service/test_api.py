@@ -193,6 +193,17 @@ def test_a_wrong_request_is_told_what_is_wrong(
     assert said in answer.json()["detail"]
 
 
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+07:00", "9999-12-31T23:59:59-07:00"])
+def test_a_time_that_no_calendar_has_in_utc_is_refused(
+    client: TestClient, moderator: dict[str, str], at: str
+) -> None:
+    posts = {"posts": [{"text": "kabar", "posted_at": at}]}
+    answer = client.post("/v1/posts", headers=moderator, json=posts)
+    assert answer.status_code == 422
+    assert "posted_at" in answer.json()["detail"]
+    assert "year" in answer.json()["detail"]
+
+
 @pytest.mark.parametrize("text", ["\0", "\ud800", "\x1b[31m", "😱" * 9000, "<script>alert(1)"])
 def test_strange_signs_are_stored_without_harm(
     client: TestClient, moderator: dict[str, str], text: str
