@@ -56,7 +56,7 @@ class AlertRules:
     floor: float = 0.03
     """No watch-list's cut-off is lower, however much its people can read. At 20 alerts a day as
     many planted narratives are caught as without it (84 % of 147, development texts and bursts;
-    with 0.04 82 %), and half of the alerts on the minister of finance's real months do not come."""
+    with 0.04 82 %), and a quarter of the alerts in the real months does not come."""
     base_url: str = ""
     """Where the desk is reached: links in alerts begin with it."""
     nearest: FindNearest = none_known

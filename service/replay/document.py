@@ -323,7 +323,9 @@ def _method(found: Found) -> list[str]:
         "were caught early at 20 alerts a day, 44 % at 10, 6 % at 5; 5.0 a day were in vain at 20). "
         "So the seeds 5 to 8 are shown since: of their 84 texts that grow, 25 had grown there too. "
         "The least urgency of all was chosen after the real months below had been read, on "
-        "development texts: the highest that costs nothing there.",
+        "development texts, as the highest that costs nothing there. Here it costs two narratives of "
+        "84 (without it 85 % were caught early and 3.2 a day in vain), and of 23 alerts in the real "
+        "months 17 are left.",
         "- **An alert belongs** to what most of its narrative's posts at that moment are, since it "
         "last came back if it had been out for a day or more; the rivals too may tell anew of what "
         "had no post for two days. (A new one "

@@ -95,20 +95,17 @@ def _times(found: Interval) -> str:
 BY_EYE: Final[tuple[str, ...]] = (
     "### Read by eye",
     "",
-    "- **Vaccines, April 2021**: eight alerts in a month. One is what the desk is for: “Vaksin + "
-    "Jantung = Mati sebab Jantung”, told by three when it was raised. The seven others are messages "
-    "of the vaccination campaign and news of it, in vain: the model gives the words “vaksin covid "
-    "19” too much risk.",
-    "- **Finance minister, autumn 2025**: 30 in eight weeks. Worth a look: two chains of referral "
-    "spam that promise money for an app, and rumours of the minister's family that spread on the "
-    "day of his oath (whose cousin he is, what his son “really” meant). In vain: genuine news of "
-    "the 200 trillion rupiah put into banks, one of which went as far as *api* with 29 posts, an "
-    "essay of criticism, and people who say that a quotation of his is a meme. News, criticism and "
-    "debunks are not the target; the one cure is the watch-list (labels, least risk) until the "
-    "model tells them better apart.",
-    "- **Police, winter 2024/25**: one, a pious greeting, in vain.",
-    "- **Election 2023 and tax 2025**: none, though the election feed is full of the campaign's "
-    "near-copies, which is what alarms of volume ring for.",
+    "- **Vaccines, April 2021**: four in a month, all in vain: messages of the vaccination campaign "
+    "and news of it, for the model gives the words “vaksin covid 19” too much risk. A rumour that "
+    "the vaccine kills who has a weak heart was told in fewer than five posts, and no alert came of it.",
+    "- **Finance minister, autumn 2025**: 13 in eight weeks. Worth a look: the rumour that an account "
+    "which calls his predecessor a spy is his son's. The others are in vain: genuine news of him, "
+    "four of them of the 200 trillion rupiah put into banks (one of these as *api*), of a lawsuit, "
+    "subsidies, a railway's debt, fighter jets, customs officers. News is not the target; the one "
+    "cure is the watch-list (labels, least risk) until the model tells it better apart. Criticism, "
+    "and people who say that a quotation of his is a meme, were not told of.",
+    "- **Police 2024/25, election 2023 and tax 2025**: none, though the election feed is full of "
+    "the campaign's near-copies, which is what alarms of volume ring for.",
     "",
 )
 """Of the real months: renewed by hand with each measurement."""
