@@ -28,7 +28,7 @@ from models.text import normalise
 from pipeline.spread import RISKY, Season, Stage, aggregate_risk
 from pipeline.titles import lead_of
 from service.bulk import among, run_many
-from service.database import Database
+from service.database import CopyBack, Database
 from service.narratives.counts import (
     Sum,
     add_buckets,
@@ -104,6 +104,7 @@ class Grouping:
         self._space = space
         self._may_split = second_process
         self._placer: Placer = Here(database, space)
+        self._copying: CopyBack | None = None
         self._version = -1
         self._ahead: _Round | None = None
         self._busy_at = 0.0
@@ -215,6 +216,8 @@ class Grouping:
         if not self._may_split or isinstance(self._placer, Apart):
             return False
         self._placer = Apart(self._database, self._space)
+        if self._database.is_sqlite:
+            self._copying = CopyBack(self._database)
         return True
 
     def _join(self) -> None:
@@ -223,6 +226,9 @@ class Grouping:
             self._placer.close()
             self._placer = Here(self._database, self._space)
             self._version, self._ahead = -1, None
+        if self._copying is not None:
+            self._copying.close()
+            self._copying = None
 
 
 def _all_there(session: Session, rows: Rows) -> bool:

@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -75,6 +76,11 @@ def group_all(grouping: Grouping) -> None:
             return
 
 
+def copying() -> bool:
+    """Return whether a thread copies SQLite's log back."""
+    return "copy-back" in {thread.name for thread in threading.enumerate()}
+
+
 def remembered(database: Database) -> list[tuple[Any, ...]]:
     with database.read() as session:
         rows = session.execute(
@@ -90,8 +96,10 @@ def test_a_second_process_places_as_the_first_one_does(database: Database) -> No
     with two_processes(database) as grouping:
         grouping.group(limit=LIMIT)
         assert len(multiprocessing.active_children()) == 1
+        assert copying() == database.is_sqlite
         group_all(grouping)
     assert not multiprocessing.active_children()
+    assert not copying()
     found, states = belonging(database), remembered(database)
     books_agree(database)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from time import sleep
 from typing import Any, cast
 
 import pytest
@@ -16,7 +18,7 @@ from sqlalchemy.orm import Session
 from models.fake import FakeScorer
 from service.audit import trail as audit
 from service.bulk import among, run_many
-from service.database import Database
+from service.database import CopyBack, Database
 from service.errors import AuditBroken, DatabaseUnavailable, NotFound
 from service.migrations import migrate
 from service.narratives.grouping import Grouping
@@ -132,6 +134,27 @@ def test_many_rows_are_written_and_found_again(database: Database) -> None:
         none = select(NarrativeBucket.at).where(among(session, NarrativeBucket.at, []))
         assert session.execute(none).all() == []
     assert sorted(found) == [(n, 2**40 + n) for n in range(0, 40_000, 2)]
+
+
+@pytest.mark.parametrize("empty_database", ["sqlite"], indirect=True)
+def test_the_log_is_copied_back_beside_who_writes(database: Database) -> None:
+    file = Path(str(database.url.database))
+    before = file.stat().st_size
+    copying = CopyBack(database)
+    try:
+        for number in range(200):  # 8 MB, of which a writer copies nothing by itself
+            with database.write() as session:
+                audit.record(
+                    session, actor="ani", action="test", subject="x" * 40_000, number=number
+                )
+            if file.stat().st_size > before + 2**20:
+                break
+            sleep(0.02)
+        assert file.stat().st_size > before + 2**20
+    finally:
+        copying.close()
+    with database.read() as session:
+        assert audit.verify(session).rows == number + 1
 
 
 def test_a_failed_transaction_leaves_no_trace(database: Database) -> None:
