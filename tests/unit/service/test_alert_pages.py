@@ -69,6 +69,9 @@ def test_the_list_shows_raised_and_held_alerts_and_filters_them(
     page = browser.get("/peringatan").text
     assert page.index("Kabar kedua") < page.index("Kabar pertama")
     assert "jatah 24 jam sudah terpakai" in page
+    # The first was told of on its way to obor, the second when it had become api.
+    assert page.count("menuju</span>") == 1
+    assert page.index("Kabar kedua") < page.index("menuju</span>") < page.index("Kabar pertama")
     held = browser.get("/peringatan", params={"keadaan": "held"}).text
     assert "Kabar kedua" in held
     assert "Kabar pertama" not in held
