@@ -8,7 +8,7 @@ LEVELS: Final = {"obor": "Obor", "api": "Api"}
 """The stage that an alert is about."""
 STATES: Final = {"raised": "Disampaikan", "held": "Ditahan"}
 HELD_BECAUSE: Final = {
-    "cut_off": "kurang mendesak dibanding yang lain",
+    "cut_off": "belum cukup mendesak",
     "budget": "jatah 24 jam sudah terpakai",
     "follow_up": "sudah pernah disampaikan; sisa jatah untuk yang baru",
 }

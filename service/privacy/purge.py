@@ -19,6 +19,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import structlog
 from sqlalchemy import ColumnElement, Select, delete, func, or_, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
@@ -50,6 +51,8 @@ PAUSE_S: Final = 0.05
 ANSWERS_KEPT: Final = timedelta(days=7)
 """A client that repeats a request does so within minutes; a week leaves room for a long outage."""
 _FEED_ROWS: Final = 5000
+_LOG_TRIES: Final = 10
+_log = structlog.get_logger("lilin")
 _Place = tuple[datetime, int]
 
 
@@ -111,10 +114,23 @@ def purge(
         if tidied != Purged():
             _record(session, actor, tidied)
     if database.is_sqlite:
-        # What was overwritten in the file may still stand in the log beside it.
-        with database.engine.connect() as connection:
-            connection.connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        _empty_log(database, rest)
     return total + tidied
+
+
+def _empty_log(database: Database, rest: Callable[[float], None]) -> None:
+    """Empty SQLite's log: what was overwritten in the file may still stand there.
+
+    Who reads or copies the log back at that moment is waited for, some times over.
+    """
+    with database.engine.connect() as connection:
+        cursor = connection.connection.cursor()
+        for _ in range(_LOG_TRIES):
+            busy, *_pages = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if not busy:
+                return
+            rest(PAUSE_S)
+    _log.warning("deleted text may stand in the log beside the database until it is next emptied")
 
 
 def would_purge(database: Database, *, older_than: timedelta | None, now: datetime) -> Purged:

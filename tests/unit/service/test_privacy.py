@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -383,6 +385,25 @@ def test_what_was_deleted_is_not_left_in_the_file(database: Database) -> None:
     file = Path(str(database.url.database))
     for kept in file.parent.glob(f"{file.name}*"):
         assert b"rahasia-sekali" not in kept.read_bytes()
+
+
+@pytest.mark.parametrize("empty_database", ["sqlite"], indirect=True)
+def test_who_reads_while_posts_are_deleted_is_waited_for(database: Database) -> None:
+    store(database, "cuaca cerah di kota rahasia-sekali", at=OLD)
+    file = Path(str(database.url.database))
+    rests: list[float] = []
+    with closing(sqlite3.connect(file, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM posts").fetchone()
+
+        def rest(seconds: float) -> None:
+            rests.append(seconds)
+            reader.execute("ROLLBACK")
+
+        clean(database, rest=rest)
+        assert len(rests) == 1
+        for kept in file.parent.glob(f"{file.name}*"):
+            assert b"rahasia-sekali" not in kept.read_bytes()
 
 
 def test_a_claimed_or_reopened_item_stays_with_its_verdicts(
